@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The thread that changes the firewall: one command after the other, as decided.
+
+What the others want is put into a queue; here it is carried out, checked,
+repaired and taken down. The firewall belongs to others too: it may be flushed
+behind our back, and then everything is set up again and everybody banned again.
+
+Source: fail2ban-conf-0.6.md sections 7 and 8, with the defects 10, 11 and 14 of
+section 12 mended.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+
+from fail2ban import notices
+from fail2ban.decide.bans import Bans, Entry, State, Verb
+from fail2ban.decide.timer import Timer
+from fail2ban.enforce.scaffold import Scaffold, Site
+from fail2ban.errors import CommandError
+from fail2ban.records import ActionSettings, Ban, FirewallSettings
+
+log = logging.getLogger(__name__)
+
+#: Seconds before a failed command is tried again: doubled each time, up to a limit.
+RETRY_FIRST, RETRY_LONGEST = 1.0, 600.0
+
+#: Seconds between two attempts to set up the firewall at the most.
+START_LONGEST = 60.0
+
+#: Attempts to lift a ban before we leave it at that.
+LIFT_ATTEMPTS = 5
+
+#: One thing to do; runs on the runner's thread.
+Job = Callable[[], None]
+
+
+def growing_pause(first: float, failures: int, longest: float) -> float:
+    """Return the seconds to wait after `failures` failures in a row, from 1."""
+    return min(first * 2.0 ** min(failures - 1, 30), longest)
+
+
+class Runner:
+    """Carry out what was decided.
+
+    Attributes:
+        started: set once the first attempt to set up the firewall is over.
+        bans: the table; the state of an entry is set on our thread only.
+
+    Args:
+        scaffold: what is set up, and how.
+        timer: for retries and for the regular check.
+        clock: seconds since the epoch.
+        applied: called after a new ban is in force, on the runner's thread;
+            must return at once.
+        give_up: called with the reason when the configuration says so.
+    """
+
+    def __init__(
+        self,
+        settings: FirewallSettings,
+        scaffold: Scaffold,
+        timer: Timer,
+        clock: Callable[[], float],
+        applied: Callable[[Ban], None],
+        give_up: Callable[[str], None],
+    ) -> None:
+        self.started = threading.Event()
+        self.bans = Bans(timer, self.order)
+        self._settings, self._scaffold = settings, scaffold
+        self._timer, self._clock = timer, clock
+        self._applied, self._give_up = applied, give_up
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._attempts = self._reinits = 0
+        # The first repair is allowed at any time.
+        self._last_reinit = clock() - settings.reinittime - 1
+
+    # What other threads call --------------------------------------------------
+
+    def order(self, verb: Verb, entry: Entry) -> None:
+        """Ask for a ban or an unban; returns at once."""
+        carry_out = {Verb.BAN: self._ban, Verb.UNBAN: self._unban}[verb]
+        self._jobs.put(functools.partial(carry_out, entry))
+
+    def ask_check(self, jail: str) -> None:
+        """Ask whether a section's firewall is still there; returns at once."""
+        self._jobs.put(functools.partial(self._check, jail))
+
+    def reconfigure(
+        self, settings: FirewallSettings, actions: Mapping[str, ActionSettings]
+    ) -> None:
+        """Ask for other commands; sections whose commands stay are not touched."""
+        self._jobs.put(functools.partial(self._reconfigure, settings, dict(actions)))
+
+    @property
+    def pending(self) -> int:
+        """How many jobs wait."""
+        return self._jobs.qsize()
+
+    def finish(self) -> None:
+        """Let `run` come to its end, after the command that is running now."""
+        self._stop.set()
+        self._jobs.put(lambda: None)
+
+    # The thread ---------------------------------------------------------------
+
+    def run(self, unclean: bool = False) -> None:
+        """Set up, serve until `finish`, take down.
+
+        Args:
+            unclean: an earlier instance was killed; remove what it left.
+        """
+        if unclean:
+            log.warning("the last instance was killed: removing what it left in the firewall")
+            self._scaffold.clear()
+        self._set_up()
+        self.started.set()
+        self._regular_check(self._clock())
+        while not self._stop.is_set():
+            self.step()
+        notices.restoring()
+        self._take_down(self._scaffold.sites(), lift=True)
+        self._scaffold.stop_base()
+
+    def step(self) -> None:
+        """Wait for one job and do it."""
+        self._jobs.get()()
+
+    # Ban ----------------------------------------------------------------------
+
+    def _ban(self, entry: Entry) -> None:
+        """Carry out a ban; one that is over or done already needs nothing."""
+        if not self.bans.holds(entry) or entry.state in (State.APPLIED, State.LIFTING):
+            return
+        site = self._scaffold.site(entry.ban.jail)
+        if site is None:
+            return self.bans.remove(entry)
+        if not site.up:
+            return self._failed(entry, "the firewall is not set up")
+        try:
+            site.firewall.check()
+            self._apply(site, entry)
+        except CommandError as error:
+            log.error("%s", error)
+            if not self._repair(site):
+                self._failed(entry, str(error))
+                self._retry(Verb.BAN, entry)
+
+    def _apply(self, site: Site, entry: Entry) -> None:
+        """Run the ban command; raises CommandError."""
+        if (reason := site.firewall.cannot_ban(entry.ban)) is not None:
+            return self._failed(entry, reason)  # no retry: it would fail for ever
+        entry.touched = True
+        site.firewall.ban(entry.ban, self._clock())
+        entry.state, entry.error, entry.attempts = State.APPLIED, "", 0
+        entry.applied_at = self._clock()
+        if entry.announced:
+            return notices.rebanned(entry.ban)
+        entry.announced = True
+        notices.banned(entry.ban)
+        self._applied(entry.ban)
+
+    def _failed(self, entry: Entry, reason: str) -> None:
+        if entry.state is not State.FAILED:
+            notices.ban_failed(entry.ban, reason)
+        entry.state, entry.error = State.FAILED, reason
+
+    def _retry(self, verb: Verb, entry: Entry) -> None:
+        entry.attempts += 1
+        pause = growing_pause(RETRY_FIRST, entry.attempts, RETRY_LONGEST)
+        log.info("%s: next try to %s %s in %g s", entry.ban.jail, verb.value, entry.ban.ip, pause)
+        self._timer.at(self._clock() + pause, lambda now: self.order(verb, entry))
+
+    # Unban --------------------------------------------------------------------
+
+    def _unban(self, entry: Entry) -> None:
+        """Carry out the end of a ban."""
+        site = self._scaffold.site(entry.ban.jail)
+        if site is None or not site.up or entry.error or not entry.touched:
+            # Not in force; only a command that failed half-way may have left something.
+            return self._let_go(site, entry)
+        try:
+            site.firewall.check()
+            site.firewall.unban(entry.ban, self._clock())
+        except CommandError as error:
+            log.error("%s", error)
+            if not self._repair(site) and self.bans.holds(entry):
+                self._lift_later(entry)
+        else:
+            self._unbanned(entry)
+
+    def _lift_later(self, entry: Entry) -> None:
+        if entry.attempts + 1 < LIFT_ATTEMPTS:
+            return self._retry(Verb.UNBAN, entry)
+        log.error(
+            "%s: gave up lifting the ban of %s after %d attempts: it may still be locked out",
+            entry.ban.jail,
+            entry.ban.ip,
+            LIFT_ATTEMPTS,
+        )
+        self.bans.remove(entry)
+
+    def _let_go(self, site: Site | None, entry: Entry) -> None:
+        """End a ban, whether it is known to be in force or not."""
+        self._release(site, entry)
+        self._unbanned(entry)
+
+    def _release(self, site: Site | None, entry: Entry) -> None:
+        """Run the unban command if the firewall may hold the address; errors are expected."""
+        if site is not None and site.up and entry.touched:
+            try:
+                site.firewall.unban(entry.ban, self._clock())
+            except CommandError as error:
+                log.debug("%s", error)
+
+    def _unbanned(self, entry: Entry) -> None:
+        if entry.announced:
+            notices.unbanned(entry.ban)
+        self.bans.remove(entry)
+
+    # Check and repair ---------------------------------------------------------
+
+    def _regular_check(self, now: float) -> None:
+        """Check the sections that have bans, now and every `reinittime`."""
+        self._check_all()
+        interval = max(1.0, self._settings.reinittime)
+        self._timer.at(now + interval, self._regular_check)
+
+    def _check_all(self) -> None:
+        for jail in self.bans.jails():
+            self.ask_check(jail)
+
+    def _check(self, jail: str) -> None:
+        site = self._scaffold.site(jail)
+        if site is None or not site.up:
+            return
+        try:
+            site.firewall.check()
+        except CommandError as error:
+            log.error("%s", error)
+            self._reinitialize()
+
+    def _repair(self, site: Site) -> bool:
+        """After a failed command: return True if all was set up again.
+
+        If the check passes, the firewall is as it should be, and the fault lies
+        with that one command.
+        """
+        return not site.firewall.intact() and self._reinitialize()
+
+    def _reinitialize(self) -> bool:
+        """Set up everything again and ban everybody again, if it is allowed."""
+        now = self._clock()
+        allowed = self._last_reinit + self._settings.reinittime
+        if now <= allowed:
+            log.info("the firewall can be set up again in %.0f s", allowed - now)
+            self._timer.at(allowed + 0.01, lambda now: self._check_all())
+            return False
+        self._reinits += 1
+        if 0 <= self._settings.maxreinits < self._reinits:
+            self._give_up("reinits follow too often, or too many reinit attempts")
+            return False
+        self._last_reinit = now
+        log.warning("#%d reinitialization of firewalls", self._reinits)
+        self._take_down(self._scaffold.sites(), lift=False)
+        self._scaffold.stop_base()
+        if self._set_up():
+            self._reinits = 0
+        return True
+
+    # Set up and take down -----------------------------------------------------
+
+    def _set_up(self) -> bool:
+        """Start what is not up and ban again there; tell whether all is up."""
+        if not self._stop.is_set() and self._scaffold.start_base():
+            for site in self._scaffold.sites():
+                if not site.up and not self._stop.is_set() and self._scaffold.start(site):
+                    self._ban_again(site)
+        if self._scaffold.complete:
+            self._attempts = 0
+        elif not self._stop.is_set():
+            self._report_down()
+            self._start_later()
+        return self._scaffold.complete
+
+    def _ban_again(self, site: Site) -> None:
+        for entry in self.bans.of(site.name):
+            if entry.state is State.LIFTING or self._stop.is_set():
+                continue
+            try:
+                self._apply(site, entry)
+            except CommandError as error:
+                log.error("%s", error)
+                self._failed(entry, str(error))
+                self._retry(Verb.BAN, entry)
+
+    def _report_down(self) -> None:
+        """Mark the bans of sections that could not be set up: they are not in force."""
+        for site in self._scaffold.sites():
+            waiting = [] if site.up else self.bans.of(site.name)
+            for entry in waiting:
+                if entry.state is not State.LIFTING:
+                    entry.state, entry.error = State.FAILED, "the firewall is not set up"
+            if waiting:
+                log.error("%s: %d ban(s) are not in force", site.name, len(waiting))
+
+    def _start_later(self) -> None:
+        self._attempts += 1
+        if 0 <= self._settings.maxreinits < self._attempts:
+            return self._give_up("Too many attempts to initialize the firewall")
+        pause = growing_pause(self._settings.polltime, self._attempts, START_LONGEST)
+        log.warning("#%d attempt to initialize the firewalls", self._attempts)
+        self._timer.at(self._clock() + pause, lambda now: self._jobs.put(self._start_again))
+
+    def _start_again(self) -> None:
+        if not self._scaffold.complete:
+            self._set_up()
+
+    def _take_down(self, sites: list[Site], lift: bool) -> None:
+        """Remove every ban and every chain that is ours; errors do not stop us.
+
+        Args:
+            lift: the bans are over; otherwise they are only put aside.
+        """
+        for site in sites:
+            for entry in self.bans.of(site.name):
+                if lift or entry.state is State.LIFTING:
+                    self._let_go(site, entry)
+                else:
+                    self._release(site, entry)
+                    entry.state, entry.touched = State.WANTED, False
+            self._scaffold.stop(site)
+
+    # Other commands -----------------------------------------------------------
+
+    def _reconfigure(
+        self, settings: FirewallSettings, actions: Mapping[str, ActionSettings]
+    ) -> None:
+        """Take down with the old commands what changes, set it up with the new."""
+        changed = self._scaffold.changed(settings, actions)
+        self._take_down([site for site in changed if site.name not in actions], lift=True)
+        self._take_down([site for site in changed if site.name in actions], lift=False)
+        self._scaffold.replace(settings, actions)
+        self._settings = settings
+        self._set_up()

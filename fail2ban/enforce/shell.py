@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Run one shell command of the configuration, with limits on time and output."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+
+from fail2ban.enforce.tags import printable
+from fail2ban.errors import CommandError
+
+log = logging.getLogger(__name__)
+
+#: Runs a command with extra variables and a time limit in seconds; raises
+#: CommandError. What the runner uses, so that tests can plug in another.
+Shell = Callable[[str, Mapping[str, str], float], None]
+
+#: Bytes of output kept for the log: of a flood, the beginning tells most.
+OUTPUT_LIMIT = 8 * 1024
+
+#: Where commands are looked for if the daemon was started without a PATH.
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def run(command: str, variables: Mapping[str, str], timeout: float) -> None:
+    """Run `command` with `/bin/sh -c`; an empty one does nothing.
+
+    Its status is that of its last line, as it always was. What a failing
+    command printed is logged line by line; the rest of a flood is read, so
+    that the command does not block, and dropped.
+
+    Args:
+        variables: added to the environment.
+        timeout: seconds; then the command's whole process group is killed.
+
+    Raises:
+        CommandError: the command could not be started, exited with a status
+            other than 0, was killed by a signal or took too long.
+    """
+    if not command.strip():
+        return
+    log.debug("%s", command)
+    try:
+        process = _start(command, variables)
+    except OSError as error:
+        raise CommandError(f"'{command}' could not be started: {error}") from error
+    with process:
+        output, finished = _collect(process, timeout)
+        # Also after a normal end: what the command left running in the
+        # background keeps no pipe of ours, but a killed one leaves nobody.
+        if not finished:
+            os.killpg(process.pid, signal.SIGKILL)
+        status = process.wait()
+    if not finished:
+        _log_output(output)
+        raise CommandError(f"'{command}' took more than {timeout:g} s and was killed")
+    if status:
+        _log_output(output)
+        raise CommandError(f"'{command}' returned {_wait_status(status)} ({_explain(status)})")
+
+
+def dry_run(command: str, variables: Mapping[str, str], timeout: float) -> None:
+    """Show what `run` would run."""
+    if command.strip():
+        log.warning("would run: %s", command)
+
+
+def _start(command: str, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["/bin/sh", "-c", command],
+        env={"PATH": DEFAULT_PATH, **os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # Of its own session, so that Ctrl-C on the terminal does not reach it
+        # and the whole group can be killed.
+        start_new_session=True,
+    )
+
+
+def _collect(process: subprocess.Popen[bytes], timeout: float) -> tuple[bytes, bool]:
+    """Read the output until the shell ends; tell whether it did in time.
+
+    The end of the shell counts, not that of its output: a program that it left
+    in the background may hold the pipe open for ever.
+    """
+    assert process.stdout is not None
+    pipe, output = process.stdout.fileno(), bytearray()
+    os.set_blocking(pipe, False)
+    deadline = time.monotonic() + timeout
+    ended = os.pidfd_open(process.pid)
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            selector.register(ended, selectors.EVENT_READ)
+            while (seconds := deadline - time.monotonic()) > 0:
+                ready = {key.fd for key, _ in selector.select(seconds)}
+                if pipe in ready and not _read(pipe, output):
+                    selector.unregister(pipe)
+                if ended in ready:
+                    _read(pipe, output)
+                    return bytes(output), True
+    finally:
+        os.close(ended)
+    return bytes(output), False
+
+
+def _read(pipe: int, output: bytearray) -> bool:
+    """Take what is in the pipe; return False at its end."""
+    try:
+        data = os.read(pipe, 64 * 1024)
+    except BlockingIOError:
+        return True
+    output += data[: max(0, OUTPUT_LIMIT - len(output))]
+    return bool(data)
+
+
+def _log_output(output: bytes) -> None:
+    for line in output.decode("utf-8", "replace").splitlines():
+        log.error("  %s", printable(line))
+    if len(output) >= OUTPUT_LIMIT:
+        log.error("  (only the first %d bytes of the output are shown)", OUTPUT_LIMIT)
+
+
+def _wait_status(status: int) -> int:
+    """Return the status as `os.system` would, which our messages always showed."""
+    return -status if status < 0 else status << 8
+
+
+def _explain(status: int) -> str:
+    return f"killed by signal {-status}" if status < 0 else f"exit status {status}"

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The errors we raise on purpose; anything else that escapes is a bug."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fail2ban.records import Problem
+
+
+class Fail2BanError(Exception):
+    """Base of every error that a user is meant to read."""
+
+
+class ConfigError(Fail2BanError):
+    """The configuration, or a part of it, cannot be used.
+
+    Attributes:
+        problems: everything that was found wrong, in the order of the file.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class CommandError(Fail2BanError):
+    """A shell command of the configuration failed or took too long."""
+
+
+class LockError(Fail2BanError):
+    """The PID lock is held by a running instance, or cannot be made."""
+
+
+class LogTargetError(Fail2BanError):
+    """A target of the daemon's own messages cannot be opened."""

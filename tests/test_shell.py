@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Running one command: its status, its output, its limits."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from fail2ban.enforce import shell
+from fail2ban.errors import CommandError
+
+
+def test_successful_command_has_run_when_we_return(tmp_path: Path) -> None:
+    shell.run(f"echo done > {tmp_path}/out", {}, 10)
+    assert (tmp_path / "out").read_text() == "done\n"
+
+
+def test_empty_command_does_nothing() -> None:
+    shell.run("", {}, 10)
+    shell.run(" \n ", {}, 10)
+
+
+def test_failing_command_raises_with_its_status_as_os_system_gives_it() -> None:
+    with pytest.raises(CommandError, match=r"'exit 3' returned 768 \(exit status 3\)"):
+        shell.run("exit 3", {}, 10)
+
+
+def test_killed_command_raises_with_its_signal() -> None:
+    with pytest.raises(CommandError, match=r"returned 9 \(killed by signal 9\)"):
+        shell.run("kill -9 $$", {}, 10)
+
+
+def test_status_is_that_of_the_last_line(tmp_path: Path) -> None:
+    """Defect 12 of 0.6 is kept: multi-line commands rely on it."""
+    shell.run("false\ntrue", {}, 10)
+    with pytest.raises(CommandError):
+        shell.run("true\nfalse", {}, 10)
+
+
+def test_output_of_a_failing_command_is_logged_line_by_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(CommandError):
+        shell.run("echo first; echo second >&2; exit 1", {}, 10)
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == [
+        "  first",
+        "  second",
+    ]
+
+
+def test_output_cannot_forge_terminal_sequences(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(CommandError):
+        shell.run(r"printf '\033[2Jgone\377'; exit 1", {}, 10)
+    assert "\\x1b[2Jgone" in caplog.text
+    assert "\x1b" not in caplog.text
+
+
+def test_flood_of_output_neither_blocks_nor_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(CommandError, match="exit status 1"):
+        shell.run("yes | head -c 20000000; exit 1", {}, 60)
+    assert len(caplog.text) < 40 * shell.OUTPUT_LIMIT
+    assert "only the first 8192 bytes" in caplog.text
+
+
+def test_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
+    command = f"sleep 600 & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/shell; wait"
+    with pytest.raises(CommandError, match="took more than 0.3 s and was killed"):
+        shell.run(command, {}, 0.3)
+    for name in ("child", "shell"):
+        assert _is_gone(int((tmp_path / name).read_text()))
+
+
+def test_program_left_in_the_background_does_not_hold_us_up(tmp_path: Path) -> None:
+    shell.run(f"sleep 600 & echo $! > {tmp_path}/child", {}, 30)
+    os.kill(int((tmp_path / "child").read_text()), 9)
+
+
+def test_variables_arrive_and_input_is_empty(tmp_path: Path) -> None:
+    shell.run(f'printf %s "$F2B_IP" > {tmp_path}/ip; cat > {tmp_path}/input', {"F2B_IP": "a b"}, 9)
+    assert (tmp_path / "ip").read_text() == "a b"
+    assert (tmp_path / "input").read_text() == ""
+
+
+def test_text_in_a_variable_is_not_run(tmp_path: Path) -> None:
+    hostile = f"$(touch {tmp_path}/hacked)`touch {tmp_path}/hacked`; touch {tmp_path}/hacked"
+    shell.run(f'echo "$F2B_MATCHES" > {tmp_path}/out', {"F2B_MATCHES": hostile}, 10)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+    assert (tmp_path / "out").read_text() == hostile + "\n"
+
+
+def test_command_gets_a_path_even_if_the_daemon_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PATH")
+    shell.run("ls / > /dev/null", {}, 10)
+
+
+def test_command_longer_than_the_kernel_takes_is_an_error_not_a_crash() -> None:
+    with pytest.raises(CommandError, match="could not be started"):
+        shell.run(": " + "x" * 300_000, {}, 10)
+
+
+def test_dry_run_shows_and_does_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shell.dry_run(f"touch {tmp_path}/made", {}, 10)
+    assert list(tmp_path.iterdir()) == []
+    assert f"would run: touch {tmp_path}/made" in caplog.text
+
+
+def _is_gone(pid: int) -> bool:
+    """Wait until a process is dead; it may stay a zombie of nobody's."""
+    for _ in range(500):
+        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+        if state.stdout.strip() in ("", "Z"):
+            return True
+        time.sleep(0.01)
+    return False

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The heap of things to do later."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fail2ban.decide.timer import LONGEST_SLEEP, Timer
+from tests.helpers import NOW, FakeClock
+
+
+def test_nothing_happens_before_its_time_and_everything_at_it() -> None:
+    clock, done = FakeClock(), []
+    timer = Timer(clock)
+    timer.at(NOW + 10, done.append)
+    assert timer.step() == 10
+    assert done == []
+    clock.advance(10)
+    timer.step()
+    assert done == [NOW + 10]
+    timer.step()
+    assert len(done) == 1
+
+
+def test_action_may_ask_for_another() -> None:
+    clock, done = FakeClock(), []
+    timer = Timer(clock)
+    timer.at(NOW, lambda now: timer.at(now, done.append))
+    timer.step()
+    assert done == [NOW]
+
+
+def test_sleep_is_bounded_since_the_wall_clock_may_be_set() -> None:
+    timer = Timer(FakeClock())
+    timer.at(NOW + 1e9, lambda now: None)
+    assert timer.step() == LONGEST_SLEEP
+
+
+@given(st.lists(st.integers(0, 100)))
+def test_actions_run_in_the_order_of_their_time_then_of_asking(delays: list[int]) -> None:
+    clock, done = FakeClock(), []
+    timer = Timer(clock)
+    for number, delay in enumerate(delays):
+        timer.at(NOW + delay, lambda now, key=(delay, number): done.append(key))
+    clock.advance(200)
+    timer.step()
+    assert done == sorted((delay, number) for number, delay in enumerate(delays))
+
+
+def test_sleeping_thread_wakes_for_something_earlier_and_for_the_end() -> None:
+    timer, stop, done = Timer(time.time), threading.Event(), threading.Event()
+    timer.at(time.time() + 3600, lambda now: None)
+    thread = threading.Thread(target=timer.run, args=(stop,))
+    thread.start()
+    timer.at(time.time(), lambda now: done.set())
+    assert done.wait(10)
+    stop.set()
+    timer.wake()
+    thread.join(10)
+    assert not thread.is_alive()
