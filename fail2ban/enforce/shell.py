@@ -11,8 +11,8 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 
-from fail2ban.enforce.tags import printable
 from fail2ban.errors import CommandError
+from fail2ban.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def run(command: str, variables: Mapping[str, str], timeout: float) -> None:
     log.debug("%s", command)
     try:
         process = _start(command, variables)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # too long; with a NUL
         raise CommandError(f"'{command}' could not be started: {error}") from error
     with process:
         output, finished = _collect(process, timeout)

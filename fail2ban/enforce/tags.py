@@ -5,7 +5,7 @@ What may stand in a shell command is typed: an address, a family, a whole
 number, and the section's name, which the user wrote himself. Nothing that came
 out of a log line is among it; such text reaches a command only as a variable
 of its environment (`environment`), and a mail only with its control
-characters escaped (`printable`).
+characters escaped.
 
 Source: fail2ban-conf-0.6.md section 7, with the defects 7 and 14 mended. The
 tags <family>, <iptables>, <seconds> and <matches> are ours.
@@ -14,13 +14,14 @@ tags <family>, <iptables>, <seconds> and <matches> are ours.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 
 from fail2ban.records import FAMILIES, Address, Ban, Family, family_of
+from fail2ban.text import printable
 
 _TAG = re.compile(r"<([a-z]+)>")
 _FAMILY_TAG = re.compile(r"<(?:family|iptables)>")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 #: Bytes of log text that one command may get; Linux allows 128 KiB a variable.
 MATCHES_LIMIT = 32 * 1024
@@ -88,17 +89,13 @@ def environment(ban: Ban, now: float) -> dict[str, str]:
     return {f"F2B_{name.upper()}": value for name, value in values.items() if name != "iptables"}
 
 
-def printable(text: str) -> str:
-    r"""Show control characters as `\x1b`, so that a terminal or mail is safe."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
 def _address_values(ip: Address) -> dict[str, str]:
-    return {"ip": str(ip), **family_values(family_of(ip))}
+    # A zone ("fe80::1%eth0") is free text of whoever wrote the address.
+    return {"ip": str(ip).partition("%")[0], **family_values(family_of(ip))}
 
 
 def _matches(lines: tuple[str, ...]) -> str:
-    """Return the newest lines that fit, as text without NUL or surrogates."""
+    """Return the newest lines that fit, as text that the environment can carry."""
+    encoding = sys.getfilesystemencoding()
     text = "\n".join(lines).replace("\0", "\\x00")
-    kept = text.encode("utf-8", "replace")[-MATCHES_LIMIT:]
-    return kept.decode("utf-8", "ignore")
+    return text.encode(encoding, "replace")[-MATCHES_LIMIT:].decode(encoding, "ignore")
