@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The running daemon: its threads, the signals it obeys, and the reload."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from daemon import DaemonContext
+
+from fail2ban import __version__
+from fail2ban.config.classic import Loaded
+from fail2ban.decide.ignore import OwnAddresses
+from fail2ban.decide.timer import Timer
+from fail2ban.detect.names import Resolver
+from fail2ban.enforce import shell
+from fail2ban.enforce.firewall import host_families
+from fail2ban.enforce.mail import Mailer
+from fail2ban.enforce.runner import Runner
+from fail2ban.enforce.scaffold import Scaffold
+from fail2ban.jail import Guard, Jails, Services
+from fail2ban.messages import Messages
+from fail2ban.pidlock import PidLock
+from fail2ban.plan import Plan, make_plan
+from fail2ban.records import (
+    ActionSettings,
+    Ban,
+    JailSettings,
+    MailSettings,
+    Problem,
+    Settings,
+)
+
+log = logging.getLogger(__name__)
+
+#: Reads the configuration again, with the flags of the command line.
+Load = Callable[[], Loaded]
+
+#: Seconds that the mail thread gets to notice the end.
+MAIL_PATIENCE = 1.0
+
+# What the main thread is woken with besides the numbers of signals (1 to 64).
+_DIED, _GIVE_UP, _STARTED = 0, 254, 255
+
+_ENDS = (signal.SIGTERM, signal.SIGINT, _DIED, _GIVE_UP)
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+
+def serve(
+    plan: Plan,
+    load: Load,
+    ready: Callable[[], None] = lambda: None,
+    preserve: Iterable[int] = (),
+) -> int:
+    """Take the PID lock and run until told to end; return the exit status.
+
+    Detaches from the terminal if the settings say so.
+
+    Args:
+        plan: not hopeless.
+        load: for SIGHUP.
+        ready: called once, when the daemon serves.
+        preserve: file descriptors that detaching leaves open.
+
+    Raises:
+        LockError: another instance runs.
+    """
+    settings = plan.settings
+    assert settings is not None
+    lock = PidLock(settings.pidlock)
+    background = settings.background
+    context = DaemonContext(
+        detach_process=background,
+        working_directory="/" if background else os.getcwd(),
+        umask=0o077,
+        files_preserve=list(preserve),
+        pidfile=lock,
+        signal_map={},
+        stdin=None if background else sys.stdin,
+        stdout=None if background else sys.stdout,
+        stderr=None if background else sys.stderr,
+    )
+    with context:
+        messages = Messages(settings.log, console=not background)
+        try:
+            return Daemon(plan, load, messages, ready).run(lock.unclean)
+        finally:
+            messages.close()
+
+
+class Daemon:
+    """Start the threads, wait for signals, stop the threads.
+
+    Args:
+        ready: called once, after the first attempt to set up the firewall.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        load: Load,
+        messages: Messages,
+        ready: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        assert plan.settings is not None
+        self._settings, self._plan, self._load = plan.settings, plan, load
+        self._messages, self._ready, self._clock = messages, ready, clock
+        self._wakeups, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        self._status = 0
+        self._stop = threading.Event()
+        self._timer = Timer(clock)
+        self._runner = Runner(
+            settings=self._settings.firewall,
+            scaffold=Scaffold(
+                self._settings.firewall,
+                _actions(plan),
+                shell.dry_run if self._settings.firewall.dryrun else shell.run,
+                host_families(),
+            ),
+            timer=self._timer,
+            clock=clock,
+            applied=self._notify,
+            give_up=self._give_up,
+        )
+        self._resolver = Resolver()
+        services = Services(
+            bans=self._runner.bans,
+            check=self._runner.ask_check,
+            own=OwnAddresses(clock),
+            resolver=self._resolver,
+            guard=self._guard,
+            clock=clock,
+        )
+        self._jails = Jails(services, self._reconfigure)
+        self._mail: _MailThread | None = None
+
+    # The main thread ----------------------------------------------------------
+
+    def run(self, unclean: bool) -> int:
+        """Serve until a signal or a death ends us; return the exit status."""
+        self._catch_signals()
+        _report(self._plan.problems)
+        log.info("Fail2Ban v%s is running", __version__)
+        if self._settings.firewall.dryrun:
+            log.warning("dry run: commands are shown, not executed")
+        threads = self._start(unclean)
+        try:
+            self._wait()
+        finally:
+            self._end(threads)
+        log.info("Exiting...")
+        return self._status
+
+    def _catch_signals(self) -> None:
+        # A handler may not take a lock, and a signal that lands on another
+        # thread would not wake us from one. So let Python write the signal's
+        # number to a pipe, and sleep in a read.
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        for number in _HANDLED:
+            signal.signal(number, lambda number, frame: None)
+
+    def _start(self, unclean: bool) -> list[threading.Thread]:
+        threads = [
+            self._thread("timer", functools.partial(self._timer.run, self._stop)),
+            self._thread("runner", functools.partial(self._runner.run, unclean)),
+            self._thread("starter", self._tell_started),
+        ]
+        self._set_mail(self._settings.mail)
+        self._jails.start(self._plan)
+        return threads
+
+    def _wait(self) -> None:
+        actions: dict[int, Callable[[], None]] = {
+            signal.SIGHUP: self._reload,
+            signal.SIGUSR1: self._messages.reopen,
+            _STARTED: self._ready,
+        }
+        while (wakeup := os.read(self._wakeups, 1)[0]) not in _ENDS:
+            actions[wakeup]()
+        if wakeup in (_DIED, _GIVE_UP):
+            self._status = 1
+
+    def _end(self, threads: list[threading.Thread]) -> None:
+        """Stop in the order of the way of a line, so that nobody waits for a dead one."""
+        self._jails.close()
+        self._resolver.close()
+        self._stop.set()
+        self._timer.wake()
+        self._runner.finish()
+        for thread in threads:
+            thread.join()
+        self._set_mail(None)
+
+    # Threads ------------------------------------------------------------------
+
+    def _thread(self, name: str, body: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=self._guard, args=(name, body), name=name)
+        thread.start()
+        return thread
+
+    def _guard(self, name: str, body: Callable[[], None]) -> None:
+        """Run one thread; its death stops the daemon.
+
+        A reader that died quietly would leave a service unprotected. An exit
+        is noticed, and the init system starts us again.
+        """
+        try:
+            body()
+        except BaseException:
+            log.critical("%s died, stopping", name, exc_info=True)
+            self._runner.started.set()
+            self._signal(_DIED)
+
+    def _tell_started(self) -> None:
+        self._runner.started.wait()
+        self._signal(_STARTED)
+
+    def _signal(self, wakeup: int) -> None:
+        os.write(self._wake, bytes([wakeup]))
+
+    def _give_up(self, reason: str) -> None:
+        log.error("Exiting: %s", reason)
+        self._signal(_GIVE_UP)
+
+    def _notify(self, ban: Ban) -> None:
+        """Tell about a ban; on the runner's thread."""
+        if (mail := self._mail) is not None:
+            mail.mailer.notify(ban)
+
+    def _set_mail(self, settings: MailSettings | None) -> None:
+        old, self._mail = self._mail, None
+        if settings is not None:
+            self._mail = _MailThread(settings, self._guard)
+        if old is not None:
+            old.end()
+
+    # Reload -------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        """Read the configuration again; what cannot be used changes nothing."""
+        log.info("Reading the configuration again")
+        plan = make_plan(self._load())
+        _report(plan.problems)
+        if plan.settings is None:
+            log.error("The configuration cannot be used: the old settings stay")
+            return
+        old, self._settings = self._settings, plan.settings
+        _warn_of_restart(old, plan.settings)
+        if plan.settings.log != old.log:
+            self._messages.configure(plan.settings.log)
+        if plan.settings.mail != old.mail:
+            self._set_mail(plan.settings.mail)
+        self._jails.change(plan)
+        log.info("The configuration is in use")
+
+    def _reconfigure(self, jails: Mapping[str, JailSettings]) -> None:
+        actions = {name: jail.action for name, jail in jails.items()}
+        self._runner.reconfigure(self._settings.firewall, actions)
+
+
+class _MailThread:
+    """A mailer and its thread, which may outlive the settings it was made for."""
+
+    def __init__(self, settings: MailSettings, guard: Guard) -> None:
+        self.mailer = Mailer(settings)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=guard,
+            args=("mail", lambda: self.mailer.run(self._stop)),
+            name="mail",
+            daemon=True,  # a server that never answers must not keep us from ending
+        )
+        self._thread.start()
+
+    def end(self) -> None:
+        """Try once more to send what is left, for a few seconds."""
+        self._stop.set()
+        self.mailer.wake()
+        self.mailer.finish()
+        self._thread.join(MAIL_PATIENCE)
+
+
+def _actions(plan: Plan) -> dict[str, ActionSettings]:
+    return {jail.name: jail.action for jail in plan.jails}
+
+
+def _report(problems: Iterable[Problem]) -> None:
+    """Log what is to be said about the configuration."""
+    for problem in problems:
+        level = logging.ERROR if problem.severity == "error" else logging.WARNING
+        log.log(level, "%s", problem)
+
+
+def _warn_of_restart(old: Settings, new: Settings) -> None:
+    fixed = {
+        "background": old.background != new.background,
+        "pidlock": old.pidlock != new.pidlock,
+        "locale": old.locale != new.locale,
+        "debug": old.firewall.dryrun != new.firewall.dryrun,
+    }
+    for option in (option for option, differs in fixed.items() if differs):
+        log.warning("%s has changed; that takes effect at the next start", option)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A configuration made ready to run: its patterns compiled, what is broken left out."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from fail2ban.config.classic import Loaded
+from fail2ban.detect.filter import Filter
+from fail2ban.errors import ConfigError
+from fail2ban.records import JailSettings, Origin, Problem, Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What can be run, and everything that is to be said about it.
+
+    Attributes:
+        settings: None when nothing can be run at all.
+        filters: the compiled filter of each section of `settings`, by name.
+        problems: errors and warnings, in the order of the file.
+        broken: names of the sections that were left out.
+    """
+
+    settings: Settings | None
+    filters: Mapping[str, Filter]
+    problems: tuple[Problem, ...]
+    broken: frozenset[str]
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.severity == "error"]
+
+    @property
+    def jails(self) -> list[JailSettings]:
+        """The sections to run: enabled, and free of errors that matter."""
+        jails = self.settings.jails if self.settings else ()
+        return [jail for jail in jails if jail.enabled]
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether there is nothing to run, because of errors."""
+        return self.settings is None or not self.jails and bool(self.broken)
+
+
+def make_plan(loaded: Loaded) -> Plan:
+    """Compile every pattern, also those of disabled sections."""
+    if loaded.settings is None:
+        return Plan(None, {}, loaded.problems, loaded.broken)
+    filters: dict[str, Filter] = {}
+    problems = list(loaded.problems)
+    broken = set(loaded.broken)
+    for jail in loaded.settings.jails:
+        try:
+            filters[jail.name] = Filter(jail.filter, loaded.settings.locale)
+            problems += filters[jail.name].problems if jail.enabled else ()
+        except ConfigError as error:
+            problems += error.problems
+            broken.add(jail.name)
+    settings = _without(loaded.settings, broken)
+    return Plan(settings, filters, _sorted(problems), frozenset(broken))
+
+
+def missing_logs(plan: Plan) -> list[Problem]:
+    """Warn of enabled sections none of whose logs is there at the moment."""
+    return [
+        Problem(jail.origin, jail.name, "logfile", _nothing_there(jail), "warning")
+        for jail in plan.jails
+        if not any(glob.glob(path) for path in jail.logs)
+    ]
+
+
+def _nothing_there(jail: JailSettings) -> str:
+    paths = ", ".join(repr(path) for path in jail.logs)
+    return f"{paths} does not exist now; it will be read as soon as it does"
+
+
+def _without(settings: Settings, broken: set[str]) -> Settings:
+    jails = tuple(jail for jail in settings.jails if jail.name not in broken)
+    return replace(settings, jails=jails)
+
+
+def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:
+    """Put problems in the order of the file; the command line comes first."""
+    unique = dict.fromkeys(problems)
+    return tuple(sorted(unique, key=lambda problem: _place(problem.origin)))
+
+
+def _place(origin: Origin) -> tuple[str, int]:
+    return ("", 0) if origin.line == 0 else (origin.file, origin.line)

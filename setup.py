@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How the package is built and installed."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "fail2ban/__init__.py").read_text())[1]
+
+REQUIRED = [
+    # Detaching from the terminal has a dozen steps, and all of them matter.
+    "python-daemon>=3.0",
+    # The PID file; python-daemon enters it once the process is detached.
+    "lockfile>=0.12",
+    # Wakes a reader as soon as its log grows, instead of at the next poll.
+    "inotify-simple>=2.0",
+    # The addresses of our own interfaces, which are never banned: the standard
+    # library cannot list them.
+    "ifaddr>=0.2",
+]
+
+TESTS = [
+    "pytest>=8",
+    # Random inputs for parsers, tracker and everything that escapes text.
+    "hypothesis>=6",
+    # A real SMTP server for the mails.
+    "aiosmtpd>=1.4",
+    # Types and style, see pyproject.toml.
+    "mypy>=1.10",
+    "ruff>=0.5",
+]
+
+setup(
+    name="fail2ban",
+    version=VERSION,
+    description="Read logs, recognise attackers, lock them out",
+    long_description=(HERE / "README").read_text(encoding="utf-8"),
+    long_description_content_type="text/plain",
+    license="GPL-2.0-or-later",
+    python_requires=">=3.11",
+    packages=find_packages(include=["fail2ban", "fail2ban.*"]),
+    scripts=["bin/fail2ban"],
+    install_requires=REQUIRED,
+    extras_require={"test": TESTS},
+    data_files=[
+        ("share/man/man8", ["man/fail2ban.8"]),
+        ("share/man/man5", ["man/fail2ban.conf.5"]),
+        (
+            # Samples, not /etc: a packager or the administrator chooses one.
+            "share/doc/fail2ban/examples",
+            sorted(str(path.relative_to(HERE)) for path in (HERE / "config").iterdir()),
+        ),
+    ],
+)
