@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One line -> whom it blames and when it happened, or None.
+
+Nothing is cut out of the line; the patterns see it whole. The timestamp is
+only looked for when a pattern has matched, since most lines are innocent.
+
+Source: fail2ban-conf-0.6.md sections 5, 11 and 12 (defects 6, 20, 21 and 24).
+"""
+
+from __future__ import annotations
+
+import locale as system_locale
+import re
+from dataclasses import dataclass
+
+from fail2ban.detect import dates
+from fail2ban.detect.failregex import Failregex, Report, compile_failregex, compile_regex
+from fail2ban.errors import ConfigError
+from fail2ban.records import Address, FilterSettings, Origin, Problem, Sourced
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a line says.
+
+    Attributes:
+        host: whom to blame; a host name is a `str` and still to be resolved.
+        time: seconds since the epoch; None where the line has no timestamp.
+    """
+
+    host: Address | str
+    time: float | None
+    line: str
+
+
+class Filter:
+    """The patterns of one section. Used on one thread at a time.
+
+    Args:
+        locale: whose names of days and months may stand in timestamps, besides
+            the English ones; "" for the environment's.
+
+    Attributes:
+        problems: what the user should know although the filter works.
+
+    Raises:
+        ConfigError: something cannot be used; holds all that was found wrong.
+    """
+
+    def __init__(self, settings: FilterSettings, locale: str = "") -> None:
+        found: list[Problem] = []
+        section, report = settings.section, found.append
+        self._failregex = compile_failregex(settings.failregex, section, report)
+        self._ignoreregex = _compile_all(settings.ignoreregex, section, "ignoreregex", report)
+        self._dates = _dates(settings, locale, report)
+        if not settings.failregex:
+            text = "there is none; expected at least one expression"
+            report(Problem(_file(settings), section, "failregex", text))
+        found.sort(key=lambda problem: problem.origin.line)
+        if any(problem.severity == "error" for problem in found):
+            raise ConfigError(found)
+        self.problems = tuple(found)
+
+    def match(self, line: str, now: float) -> Match | None:
+        """Return whom a line blames; None for an innocent line.
+
+        Args:
+            line: without its end.
+            now: seconds since the epoch; places timestamps without a year.
+        """
+        for failregex in self._failregex:
+            if found := failregex.regex.search(line):
+                return self._judge(failregex, found, now)
+        return None
+
+    def _judge(self, failregex: Failregex, found: re.Match[str], now: float) -> Match | None:
+        line = found.string
+        if any(ignoreregex.search(line) for ignoreregex in self._ignoreregex):
+            return None
+        host = failregex.host(found)
+        return None if host is None else Match(host, self._dates.find(line, now), line)
+
+
+def _compile_all(
+    sources: tuple[Sourced, ...], section: str, option: str, report: Report
+) -> list[re.Pattern[str]]:
+    compiled = (compile_regex(source, section, option, report) for source in sources)
+    return [regex for regex in compiled if regex]
+
+
+def _dates(settings: FilterSettings, locale: str, report: Report) -> dates.Dates:
+    """Return what finds the timestamps; after an error was reported, anything."""
+    names = _names(settings, locale, report)
+    regex, pattern = settings.timeregex, settings.timepattern
+    if regex and pattern:
+        return _classic_dates(regex, pattern, names, settings.section, report)
+    if lonely := regex or pattern:
+        option, other = ("timeregex", "timepattern") if regex else ("timepattern", "timeregex")
+        text = f"{other} is missing; expected both, or neither to recognise the usual formats"
+        report(Problem(lonely.origin, settings.section, option, text))
+    return dates.UsualDates(names)
+
+
+def _classic_dates(
+    timeregex: Sourced, timepattern: Sourced, names: dates.Names, section: str, report: Report
+) -> dates.Dates:
+    regex = compile_regex(timeregex, section, "timeregex", report)
+    try:
+        if not timepattern.text.strip():
+            raise ValueError("it is empty; expected a format such as '%b %d %H:%M:%S', or tai64n")
+        classic = dates.ClassicDates(regex or _NEVER, timepattern.text, names, section)
+    except ValueError as error:
+        report(Problem(timepattern.origin, section, "timepattern", str(error)))
+        return dates.UsualDates(names)
+    return classic
+
+
+_NEVER = re.compile("(?!)")
+
+
+def _names(settings: FilterSettings, locale: str, report: Report) -> dates.Names:
+    """Return the names of the locale; where there is none, the English ones.
+
+    A locale that the configuration asks for must exist. The environment's may
+    be missing: `ssh` passes on the one of the administrator's desk.
+    """
+    try:
+        return dates.names_of(locale)
+    except system_locale.Error:
+        pass
+    if locale:
+        text = f"this system has no locale {locale!r}; expected one that `locale -a` lists"
+        report(Problem(_file(settings), "DEFAULT", "locale", text))
+    else:
+        text = (
+            "this system lacks the locale that LC_ALL, LC_TIME or LANG name, so months and days"
+            " are only known by their English names; set `locale` to one that `locale -a` lists"
+        )
+        report(Problem(_file(settings), "DEFAULT", "locale", text, "warning"))
+    return dates.C_NAMES
+
+
+def _file(settings: FilterSettings) -> Origin:
+    """Return the file of a section, for what is missing there."""
+    sources = (*settings.failregex, settings.timeregex, settings.timepattern)
+    return Origin(next((source.origin.file for source in sources if source), "configuration"))
