@@ -20,6 +20,21 @@ from fail2ban.errors import Fail2BanError
 _STATUS = b"\0"
 
 
+def open_standard_streams() -> None:
+    """Put /dev/null in the place of standard streams that are closed.
+
+    Some programs start others so; then Python has none, and the next file that
+    anybody opens would become our standard output.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+
+
 class Line:
     """The line from the detached process to the terminal."""
 

@@ -39,6 +39,7 @@ _OVERRIDES = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit status."""
+    launch.open_standard_streams()
     flags = _parser().parse_args(arguments)
     read = functools.partial(load, Path(flags.config), _overrides(flags))
     try:
