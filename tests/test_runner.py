@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fail2ban.decide.bans import Entry, State
@@ -183,6 +183,7 @@ def test_late_retry_of_an_unban_does_not_hit_the_next_ban() -> None:
     world.work()
     world.broken.add("unban SSH")
     world.bans.lift(first)
+    world.work()
     world.ban("192.0.2.1")
     world.work()
     world.broken.clear()
@@ -348,6 +349,23 @@ def test_bans_are_shown_as_failed_while_the_firewall_cannot_be_set_up() -> None:
     assert entry.state is State.APPLIED
 
 
+def test_flush_while_a_section_is_down_is_noticed_by_the_next_attempt() -> None:
+    world = World(Bad=action("Bad"), SSH=action())
+    world.broken.add("start Bad")
+    world.start()
+    world.flush()  # nobody is banned, so no regular check tells
+    world.broken.clear()
+    world.pass_time(5)
+    assert world.started == {"Bad": set(), "SSH": set()} and world.base
+    world = World()
+    world.broken.add("start SSH")
+    world.start()
+    world.flush()
+    world.broken.clear()
+    world.pass_time(5)
+    assert world.started == {"SSH": set()} and world.base
+
+
 def test_failing_cmdstart_is_tried_again_before_any_section() -> None:
     world = World()
     world.broken.add("start all")
@@ -511,6 +529,7 @@ STEPS = st.lists(
 )
 
 
+@settings(max_examples=500)
 @given(STEPS)
 def test_firewall_holds_exactly_the_bans_in_force_once_everything_works_again(
     steps: list[tuple[str, str]],

@@ -104,6 +104,12 @@ class Bans:
                 entry.state = State.LIFTING
                 self._order(Verb.UNBAN, entry)
 
+    def order_again(self, verb: Verb, entry: Entry) -> None:
+        """Repeat an order that failed, unless the address has got another ban by now."""
+        with self._lock:
+            if self.holds(entry):
+                self._order(verb, entry)
+
     def holds(self, entry: Entry) -> bool:
         """Tell whether `entry` is still the one that counts for its address."""
         return self._entries.get((entry.ban.jail, entry.ban.ip)) is entry

@@ -174,12 +174,15 @@ class Runner:
         entry.attempts += 1
         pause = growing_pause(RETRY_FIRST, entry.attempts, RETRY_LONGEST)
         log.info("%s: next try to %s %s in %g s", entry.ban.jail, verb.value, entry.ban.ip, pause)
-        self._timer.at(self._clock() + pause, lambda now: self.order(verb, entry))
+        self._timer.at(self._clock() + pause, lambda now: self.bans.order_again(verb, entry))
 
     # Unban --------------------------------------------------------------------
 
     def _unban(self, entry: Entry) -> None:
         """Carry out the end of a ban."""
+        holder = self.bans.get(entry.ban.jail, entry.ban.ip)
+        if holder is not None and holder is not entry and holder.touched:
+            return  # a repair has carried out the address's next ban already
         site = self._scaffold.site(entry.ban.jail)
         if site is None or not site.up or entry.error or not entry.touched:
             # Not in force; only a command that failed half-way may have left something.
@@ -318,7 +321,13 @@ class Runner:
         self._timer.at(self._clock() + pause, lambda now: self._jobs.put(self._start_again))
 
     def _start_again(self) -> None:
+        """Try again to set up; perhaps it failed because the ground is gone by now."""
+        up = [site for site in self._scaffold.sites() if site.up]
+        for site in up:
+            self._check(site.name)
         if not self._scaffold.complete:
+            if not up:
+                self._scaffold.stop_base()
             self._set_up()
 
     def _take_down(self, sites: list[Site], lift: bool) -> None:
