@@ -25,8 +25,11 @@ from aiosmtpd.smtp import AuthResult
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fail2ban.enforce import letter as letter_module
 from fail2ban.enforce import mail
-from fail2ban.enforce.mail import Letter, Mailer, compose, session
+from fail2ban.enforce.letter import Letter, compose
+from fail2ban.enforce.mail import Mailer
+from fail2ban.enforce.smtp import session
 from fail2ban.records import Ban, MailSettings, Ticket
 
 NOON = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 UTC
@@ -209,13 +212,13 @@ def test_a_digest_of_one_ban_looks_like_its_own_mail():
 
 
 def test_a_body_that_gets_too_long_loses_its_oldest_bans_and_says_so(monkeypatch):
-    monkeypatch.setattr(mail, "BODY_LIMIT", 25)
+    monkeypatch.setattr(letter_module, "BODY_LIMIT", 25)
     got = sent(MailSettings(message="<ip>"), a_letter(*map(a_ban, range(1, 10))))
     assert body(got) == "(7 earlier bans are not listed.)\n\n192.0.2.8\n\n192.0.2.9\n"
 
 
 def test_even_one_text_that_is_too_long_is_cut(monkeypatch):
-    monkeypatch.setattr(mail, "BODY_LIMIT", 6)
+    monkeypatch.setattr(letter_module, "BODY_LIMIT", 6)
     monkeypatch.setattr(mail, "SUBJECT_LIMIT", 7)
     got = sent(MailSettings(subject="<ip>", message="<ip>"), a_letter())
     assert body(got) == "192.0.\n"

@@ -12,33 +12,20 @@ from __future__ import annotations
 
 import base64
 import logging
-import re
 import smtplib
-import socket
-import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from email import policy
-from email.headerregistry import BaseHeader, HeaderRegistry, UniqueUnstructuredHeader
-from email.message import EmailMessage
-from email.policy import Policy
-from email.utils import formatdate, make_msgid
+from collections.abc import Callable
 
-from fail2ban.enforce.tags import fill, mail_values
+from fail2ban.enforce.letter import Letter, compose, message_id, one_line
+from fail2ban.enforce.smtp import Connect, Refused, explain, is_final, list_refused, session
 from fail2ban.records import Ban, MailSettings
-from fail2ban.text import printable
 
 log = logging.getLogger(__name__)
 
 #: Bans remembered while they wait for a mail: each its own, or all in one.
 WAITING_LIMIT = 1000
-#: Characters of a mail's text and of its subject.
-BODY_LIMIT = 1024 * 1024
-SUBJECT_LIMIT = 250
 #: Characters of a server's answer in our log.
 REASON_LIMIT = 500
 #: Seconds to wait for each answer of the server.
@@ -46,199 +33,6 @@ TIMEOUT = 10.0
 #: Seconds between the first two attempts; doubled up to the longest pause.
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 600.0
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_DOMAIN = re.compile(r"@([A-Za-z0-9.-]+)>?$")
-
-#: Opens a session with the server, ready to take mails; gets the seconds to
-#: wait for each answer; raises OSError or smtplib.SMTPException.
-Connect = Callable[[MailSettings, float], AbstractContextManager[smtplib.SMTP]]
-
-
-# The text --------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Letter:
-    """One mail that is to be sent, and stays the same if that takes several attempts.
-
-    Attributes:
-        bans: oldest first, at least one.
-        forgotten: how many earlier ones it can only count.
-        message_id: with its angle brackets.
-    """
-
-    bans: tuple[Ban, ...]
-    forgotten: int
-    message_id: str
-
-    @property
-    def total(self) -> int:
-        return len(self.bans) + self.forgotten
-
-    def __str__(self) -> str:
-        return f"{self.total} bans" if self.total > 1 else f"the ban of {self.bans[0].ip}"
-
-
-class _Verbatim(UniqueUnstructuredHeader, BaseHeader):  # type: ignore[misc]  # typeshed's doubt
-    """A header as the user wrote it, not parsed as addresses.
-
-    The parser of Python 3.11 fails on some texts that are no addresses. The
-    folding would encode an address that is longer than a line: allow the
-    longest lines that RFC 5322, section 2.1.1 does.
-    """
-
-    def fold(self, *, policy: Policy) -> str:
-        return super().fold(policy=policy.clone(max_line_length=998) if self.isascii() else policy)
-
-
-def _headers() -> HeaderRegistry:
-    headers = HeaderRegistry()
-    for name in ("from", "to"):
-        headers.map_to_type(name, _Verbatim)
-    return headers
-
-
-# 7bit: not every server announces that it takes 8-bit text.
-_POLICY = policy.SMTP.clone(header_factory=_headers(), cte_type="7bit")
-
-
-def compose(settings: MailSettings, letter: Letter) -> EmailMessage:
-    """Write the mail. It is dated from its newest ban, however late it is sent."""
-    mail = EmailMessage(_POLICY)
-    mail["From"] = _one_line(settings.sender)
-    mail["To"] = _one_line(", ".join(settings.to))
-    mail["Date"] = formatdate(letter.bans[-1].start, localtime=settings.localtime)
-    mail["Message-ID"] = letter.message_id
-    mail["Auto-Submitted"] = "auto-generated"
-    mail["Subject"] = _subject(settings.subject, letter)
-    mail.set_content(_body(settings.message, letter))
-    return mail
-
-
-def _subject(template: str, letter: Letter) -> str:
-    if letter.total > 1:
-        return f"[Fail2Ban] {letter.total} bans"
-    return _one_line(fill(template, mail_values(letter.bans[0])))[:SUBJECT_LIMIT]
-
-
-def _body(template: str, letter: Letter) -> str:
-    """Return the text for each ban, newest last; the oldest give way if it gets too long."""
-    texts: list[str] = []
-    room = BODY_LIMIT
-    for ban in reversed(letter.bans):
-        lines = fill(template, mail_values(ban)).split("\n")
-        text = "\n".join(map(printable, lines))
-        if texts and len(text) > room:
-            break
-        texts.append(text[:room])
-        room -= len(text)
-    if missing := letter.total - len(texts):
-        texts.append(f"({missing} earlier bans are not listed.)")
-    return "\n\n".join(reversed(texts))
-
-
-def _one_line(text: str) -> str:
-    """Return `text` as a header or an address: no control characters, no encoded word.
-
-    Python up to 3.11.9 decodes an encoded word that stands in a header's value
-    and writes the newline it finds there (CVE-2024-6923).
-    """
-    return _CONTROL.sub(" ", text).replace("=?", "= ?").strip()
-
-
-def _domain(sender: str) -> str:
-    """Return the right side of a Message-ID: the sender's domain, else this host."""
-    if found := _DOMAIN.search(sender.strip()):
-        return found[1]
-    return re.sub("[^A-Za-z0-9.-]", "", socket.gethostname()) or "localhost"
-
-
-# The server ------------------------------------------------------------------
-
-
-@contextmanager
-def session(
-    settings: MailSettings, timeout: float, context: ssl.SSLContext | None = None
-) -> Iterator[smtplib.SMTP]:
-    """Open a session with the server of `settings`: connect, encrypt, log in.
-
-    Args:
-        timeout: seconds to wait for each answer.
-        context: instead of the system's certificate authorities.
-
-    Raises:
-        OSError, smtplib.SMTPException: it did not work.
-    """
-    _check(settings)
-    smtp = _dial(settings, timeout, context)
-    try:
-        if settings.tls == "starttls":
-            smtp.starttls(context=context or ssl.create_default_context())
-        if settings.user:
-            smtp.login(settings.user, settings.password)
-        yield smtp
-        _hang_up(smtp)
-    finally:
-        smtp.close()
-
-
-def _check(settings: MailSettings) -> None:
-    """Refuse what smtplib would answer with a UnicodeError."""
-    try:
-        settings.host.encode("idna")
-    except UnicodeError as error:
-        raise smtplib.SMTPException(f"{settings.host!r} is not a host name") from error
-    if not (settings.user.isascii() and settings.password.isascii()):
-        raise smtplib.SMTPNotSupportedError("user and password must be ASCII")
-
-
-def _dial(settings: MailSettings, timeout: float, context: ssl.SSLContext | None) -> smtplib.SMTP:
-    if settings.tls != "ssl":
-        return smtplib.SMTP(settings.host, settings.port, timeout=timeout)
-    context = context or ssl.create_default_context()
-    return smtplib.SMTP_SSL(settings.host, settings.port, timeout=timeout, context=context)
-
-
-def _hang_up(smtp: smtplib.SMTP) -> None:
-    """Say good-bye; the mails are delivered even if there is no answer."""
-    try:
-        smtp.quit()
-    except (OSError, smtplib.SMTPException) as error:
-        log.debug("mail: no good-bye from the server: %s", error)
-
-
-def _is_final(error: smtplib.SMTPException) -> bool:
-    """Tell whether the server will never take this mail: it said 5xx, to all recipients."""
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return all(code // 100 == 5 for code, _ in error.recipients.values())
-    if isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPDataError):
-        return error.smtp_code // 100 == 5
-    return False
-
-
-def _explain(error: Exception) -> str:
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return _list_refused(error.recipients)
-    if isinstance(error, smtplib.SMTPAuthenticationError):
-        return f"login refused: {error.smtp_code} {_decode(error.smtp_error)}"
-    if isinstance(error, smtplib.SMTPResponseException):
-        return f"{error.smtp_code} {_decode(error.smtp_error)}"
-    return str(error) or type(error).__name__
-
-
-_Refused = dict[str, tuple[int, bytes]]
-
-
-def _list_refused(refused: _Refused) -> str:
-    return ", ".join(f"{to}: {code} {_decode(text)}" for to, (code, text) in refused.items())
-
-
-def _decode(answer: bytes | str) -> str:
-    return answer if isinstance(answer, str) else answer.decode("utf-8", "replace")
-
-
-# The sender ------------------------------------------------------------------
 
 
 class _Waiting:
@@ -405,7 +199,7 @@ class Mailer:
 
     def _new_letter(self) -> Letter:
         bans, forgotten = self._waiting.take(WAITING_LIMIT if self._settings.digest else 1)
-        return Letter(bans, forgotten, make_msgid(domain=_domain(self._settings.sender)))
+        return Letter(bans, forgotten, message_id(self._settings.sender))
 
     def _send(self, smtp: smtplib.SMTP, letter: Letter) -> None:
         """Send one mail, or drop it if the server will never take it.
@@ -413,25 +207,25 @@ class Mailer:
         Raises:
             OSError, smtplib.SMTPException: it is to be tried again.
         """
-        sender = _one_line(self._settings.sender)
-        to = [_one_line(address) for address in self._settings.to]
+        sender = one_line(self._settings.sender)
+        to = [one_line(address) for address in self._settings.to]
         try:
             refused = smtp.send_message(compose(self._settings, letter), sender, to)
         except smtplib.SMTPException as error:
-            if not _is_final(error):
+            if not is_final(error):
                 raise
-            reason = self._without_secrets(_explain(error))
+            reason = self._without_secrets(explain(error))
             log.error("mail: %s refuses the mail about %s: %s", self._server(), letter, reason)
         else:
             self._worked(refused)
 
-    def _worked(self, refused: _Refused) -> None:
+    def _worked(self, refused: Refused) -> None:
         """Note that a mail was taken, if not for everybody; tell what is new about that."""
         if self._pause:
             self._pause = 0.0
             log.info("mail: %s works again", self._server())
         if refused and self._refused != refused.keys():
-            reason = self._without_secrets(_list_refused(refused))
+            reason = self._without_secrets(list_refused(refused))
             log.error("mail: %s refuses some recipients: %s", self._server(), reason)
         self._refused = frozenset(refused)
 
@@ -443,7 +237,7 @@ class Mailer:
         level = logging.DEBUG if self._pause or self._finished else logging.ERROR
         self._failed_at = now
         self._pause = min(max(FIRST_PAUSE, 2 * self._pause), LONGEST_PAUSE)
-        reason = self._without_secrets(_explain(error))
+        reason = self._without_secrets(explain(error))
         log.log(level, "mail: cannot send to %s, will try again: %s", self._server(), reason)
 
     def _without_secrets(self, text: str) -> str:
@@ -453,7 +247,7 @@ class Mailer:
             if password:
                 encoded = base64.b64encode(secret.encode("utf-8", "replace")).decode()
                 text = text.replace(encoded, "***").replace(secret, "***")
-        return _CONTROL.sub(" ", text)[:REASON_LIMIT]
+        return one_line(text)[:REASON_LIMIT]
 
     def _server(self) -> str:
         return f"{self._settings.host}:{self._settings.port}"
