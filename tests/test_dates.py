@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from fail2ban.detect.dates import C_NAMES, USUAL_FORMATS, ClassicDates, Names, UsualDates, names_of
+from fail2ban.detect.dates import USUAL_FORMATS, ClassicDates, UsualDates
+from fail2ban.detect.directives import C_NAMES, Names, names_of
 
 untimed = hypothesis_settings(deadline=None)  # the machine may be busy
 

@@ -219,7 +219,7 @@ def test_a_body_that_gets_too_long_loses_its_oldest_bans_and_says_so(monkeypatch
 
 def test_even_one_text_that_is_too_long_is_cut(monkeypatch):
     monkeypatch.setattr(letter_module, "BODY_LIMIT", 6)
-    monkeypatch.setattr(mail, "SUBJECT_LIMIT", 7)
+    monkeypatch.setattr(letter_module, "SUBJECT_LIMIT", 7)
     got = sent(MailSettings(subject="<ip>", message="<ip>"), a_letter())
     assert body(got) == "192.0.\n"
     assert got["Subject"] == "192.0.2"

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 
 from fail2ban.detect import dates
+from fail2ban.detect.directives import C_NAMES, Names, names_of
 from fail2ban.detect.failregex import Failregex, Report, compile_failregex, compile_regex
 from fail2ban.errors import ConfigError
 from fail2ban.records import Address, FilterSettings, Origin, Problem, Sourced
@@ -102,7 +103,7 @@ def _dates(settings: FilterSettings, locale: str, report: Report) -> dates.Dates
 
 
 def _classic_dates(
-    timeregex: Sourced, timepattern: Sourced, names: dates.Names, section: str, report: Report
+    timeregex: Sourced, timepattern: Sourced, names: Names, section: str, report: Report
 ) -> dates.Dates:
     regex = compile_regex(timeregex, section, "timeregex", report)
     try:
@@ -118,14 +119,14 @@ def _classic_dates(
 _NEVER = re.compile("(?!)")
 
 
-def _names(settings: FilterSettings, locale: str, report: Report) -> dates.Names:
+def _names(settings: FilterSettings, locale: str, report: Report) -> Names:
     """Return the names of the locale; where there is none, the English ones.
 
     A locale that the configuration asks for must exist. The environment's may
     be missing: `ssh` passes on the one of the administrator's desk.
     """
     try:
-        return dates.names_of(locale)
+        return names_of(locale)
     except system_locale.Error:
         pass
     if locale:
@@ -137,7 +138,7 @@ def _names(settings: FilterSettings, locale: str, report: Report) -> dates.Names
             " are only known by their English names; set `locale` to one that `locale -a` lists"
         )
         report(Problem(_file(settings), "DEFAULT", "locale", text, "warning"))
-    return dates.C_NAMES
+    return C_NAMES
 
 
 def _file(settings: FilterSettings) -> Origin:

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a timestamp tells, in parts -> the moment it means.
+
+Sources: fail2ban-conf-0.6.md sections 6 and 12 (defect 8); jail-conf.md section 8.4.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime, timedelta
+
+Parts = Mapping[str, int]  # what a text tells: {"month": 6, "day": 21, "hour": 16}
+
+_DAY = 86400.0
+#: Seconds that a clock without a date may be ahead of ours before it means yesterday.
+_SKEW = 60.0
+#: A year before this one is what programs write that know none.
+_FIRST_YEAR = 2000
+
+
+def moment(parts: Parts, now: float) -> float:
+    """Return the moment, in seconds since the epoch, that `parts` describe.
+
+    Without a year it is the latest such moment at most a day after `now`,
+    since clocks differ and January follows December. Without any date it is
+    the latest at most a minute after `now`. Without a zone it is local time.
+
+    Raises:
+        ValueError: there is no such moment, as in "Feb 30".
+    """
+    if "epoch" in parts:
+        return parts["epoch"] + parts.get("microsecond", 0) / 1e6
+    try:
+        if (year := parts.get("year", 0)) >= _FIRST_YEAR:
+            return _at(_date(parts, year), parts, now)
+        return _latest(parts, now)
+    except OverflowError as error:
+        raise ValueError(f"no such moment: {error}") from error
+
+
+def _latest(parts: Parts, now: float) -> float:
+    today = datetime.fromtimestamp(now).date()
+    if parts.keys() & {"month", "day", "yearday", "week", "isoweek"}:
+        # Feb 29 may be eight years back: 2100 is no leap year.
+        days = _anniversaries(parts, range(today.year + 1, today.year - 9, -1))
+        limit = now + _DAY
+    else:
+        days = (today + timedelta(days) for days in (1, 0, -1))
+        limit = now + _SKEW
+    for day in days:
+        if (result := _at(day, parts, now)) <= limit:
+            return result
+    raise ValueError("no such day in any year")
+
+
+def _anniversaries(parts: Parts, years: Iterable[int]) -> Iterator[date]:
+    for year in years:
+        try:
+            yield _date(parts, year)
+        except ValueError:
+            continue
+
+
+def _date(parts: Parts, year: int) -> date:
+    if "isoweek" in parts:
+        return date.fromisocalendar(year, parts["isoweek"], parts.get("weekday", 0) + 1)
+    if "yearday" in parts:
+        return _in_year(year, parts["yearday"] - 1)
+    if "week" in parts and "weekday" in parts:
+        return _in_year(year, _days_into_year(year, parts))
+    return date(year, parts.get("month", 1), parts.get("day", 1))
+
+
+def _days_into_year(year: int, parts: Parts) -> int:
+    """Count the days from January 1 to a weekday of a week.
+
+    Week 1 starts with the first `weekstart` (0 Monday, 6 Sunday) of the year.
+    """
+    start = parts["weekstart"]
+    first = (start - date(year, 1, 1).weekday()) % 7
+    return first + 7 * (parts["week"] - 1) + (parts["weekday"] - start) % 7
+
+
+def _in_year(year: int, days: int) -> date:
+    day = date(year, 1, 1) + timedelta(days)
+    if day.year != year:
+        raise ValueError(f"{year} has no such day")
+    return day
+
+
+def _at(day: date, parts: Parts, now: float) -> float:
+    """Return the moment of a day at the time of `parts`."""
+    hour = parts.get("hour", parts.get("hour12", 0) % 12 + 12 * parts.get("half", 0))
+    naive = datetime(day.year, day.month, day.day, hour, parts.get("minute", 0))
+    seconds = parts.get("second", 0) + parts.get("microsecond", 0) / 1e6
+    if "offset" in parts:
+        return calendar.timegm(naive.timetuple()) - parts["offset"] + seconds
+    # When the clock is set back an hour comes twice: a live log means the near one.
+    both = (naive.replace(fold=fold).timestamp() + seconds for fold in (0, 1))
+    return min(both, key=lambda at: abs(at - now))
