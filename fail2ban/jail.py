@@ -53,7 +53,7 @@ class Jail:
         )
         self._reader = LogReader(
             jail=settings.name,
-            logs=Logs(settings.logs, services.clock),
+            logs=Logs(settings.logs),
             match=filter.match,
             report=self._judge.hear,
             resolver=services.resolver,

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A section's logs as one source of lines, whatever rotation does to them.
+
+Files are known by their inode. When a path leads to another file than before
+(rotation by rename, a link set anew), the old one *drains*: it is read before
+the new one until it has rested for `GRACE` seconds, for its writer keeps it
+open until told to reopen. A path that leads nowhere is waited for, and its
+last file is read on.
+
+Under a wildcard a rotation shows twice: a renamed file is one that we follow
+already; a copy is recognised by its text and only its unread rest is read.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from fail2ban.detect.logfile import LogFile
+from fail2ban.detect.paths import INTERVAL, Found, Paths, Troubles, watchable
+from fail2ban.detect.position import Ident
+
+#: Seconds without growth after which a file that lost its path is let go.
+GRACE = 30.0
+#: Files found by wildcards that one section has open; those that rest are closed.
+MAX_OPEN = 64
+
+
+class Logs:
+    """The logs of one section.
+
+    Belongs to the reader's thread; only `repattern` may be called on another.
+
+    Attributes:
+        revision: changes when other files are followed, or under other paths.
+    """
+
+    def __init__(
+        self, patterns: Iterable[str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Follow `patterns`, paths or wildcards; `clock` counts seconds."""
+        self.revision = 0
+        self._clock = clock
+        self._troubles = Troubles()
+        self._paths = Paths(patterns, self._troubles)
+        self._wanted = self._paths.patterns
+        self._files: dict[Ident, LogFile] = {}
+        self._crowded = False  # a file waits to be opened
+        self._has_room = True
+
+    def repattern(self, patterns: Iterable[str]) -> None:
+        """Follow other paths from the next poll on; what stays keeps its position."""
+        self._wanted = tuple(patterns)
+
+    def poll(self) -> Iterator[str]:
+        """Yield the lines that were completed since the last call.
+
+        A log that cannot be read is reported once and does not stop the others.
+        A long backlog is spread over several calls, see `due`. What was not
+        taken from the iterator is lost, so take all or come back to it.
+        """
+        now = self._clock()
+        self._look(now)
+        # Draining files first: what follows in their place is younger.
+        for file in sorted(self._files.values(), key=lambda file: file.vanished is None):
+            yield from self._read(file, now)
+            if file.vanished is not None and file.backlog:
+                break
+        yield from self._let_go(now)
+        self._make_room()
+
+    def due(self) -> float:
+        """Return in how many seconds `poll` has work even if nothing changes."""
+        files = self._files.values()
+        if (self._crowded and self._has_room) or any(file.backlog for file in files):
+            return 0.0
+        if self._crowded or self._paths.stale or any(file.is_recovering for file in files):
+            return INTERVAL
+        return float("inf")
+
+    def paths(self) -> list[str]:
+        """Return the paths whose changes are of interest, for the waker.
+
+        Each is a file, present or expected; a wildcard stands for its directory.
+        """
+        present = {file.path for file in self._files.values() if file.vanished is None}
+        return sorted(present.union(map(watchable, self._paths.patterns)))
+
+    def close(self) -> None:
+        """Close all files. Half lines are left: the logs go on without us."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    # Which files are there ---------------------------------------------------
+
+    def _look(self, now: float) -> None:
+        if changed := self._wanted is not self._paths.patterns:
+            self._paths.change(self._wanted)
+            self.revision += 1
+        visible = self._paths.look(now)
+        self._crowded = False
+        for ident, (path, status) in sorted(visible.items(), key=_age):
+            self._follow(ident, path, status, now)
+        self._sort_out(visible, now)
+        if changed:
+            self._drop_unwanted()
+        for file in self._files.values():
+            if file.undecided:
+                self._decide(file)
+        self._troubles.forget_others({*self._files, *self._paths.names()})
+
+    def _follow(self, ident: Ident, path: str, status: os.stat_result, now: float) -> None:
+        """Open a file that is new, or has changed after it was closed."""
+        file = self._files.get(ident)
+        if file is None or (not file.is_open and file.has_changed(status)):
+            if ident not in self._paths.expected and self._is_crowded():
+                return
+            try:
+                self._open(file, path, now)
+            except OSError as error:
+                text = "cannot read %s: %s"
+                self._troubles.start(path, logging.WARNING, text, path, error.strerror)
+                return
+        self._troubles.end(path, path)
+
+    def _open(self, file: LogFile | None, path: str, now: float) -> None:
+        if file:
+            file.reopen(path)
+            return
+        file = LogFile(path, now)
+        file.undecided = True
+        if file.ident not in self._files:
+            self._files[file.ident] = file
+            self.revision += 1
+        else:
+            file.close()  # the path has just changed; the next look will tell
+
+    def _is_crowded(self) -> bool:
+        """Tell whether a file that a wildcard has found must wait for room."""
+        self._crowded = self._crowded or len(self._by_wildcard()) >= MAX_OPEN
+        return self._crowded
+
+    def _by_wildcard(self) -> list[LogFile]:
+        expected = self._paths.expected
+        return [file for file in self._files.values() if file.is_open and file.ident not in expected]
+
+    def _sort_out(self, visible: Found, now: float) -> None:
+        """Note which files have another path now, and which have none."""
+        for ident, file in self._files.items():
+            before = file.path, file.vanished
+            if ident in visible:
+                file.path, file.vanished = visible[ident][0], None
+            elif ident in self._paths.kept:
+                file.vanished = None
+            elif file.vanished is None:
+                file.vanished = now
+            self.revision += before != (file.path, file.vanished)
+
+    def _drop_unwanted(self) -> None:
+        for ident, file in list(self._files.items()):
+            if file.vanished is not None and not self._paths.wants(file.path):
+                file.close()
+                del self._files[ident]
+
+    def _decide(self, file: LogFile) -> None:
+        """Find out where to begin: a copy of a log that we follow is not read twice."""
+        others = [other for other in self._files.values() if not other.undecided]
+        try:
+            start = next(filter(None, (other.read_in(file) for other in others)), None)
+            if start is None and self._may_be_copy(file, others):
+                return
+            if start is None:
+                # Say an editor has written the file anew.
+                same = (other.line_start for other in others if other.is_continued_by(file))
+                start = next(same, 0)
+            file.start_at(start)
+        except OSError as error:
+            self._suspend(file, error)
+        else:
+            file.undecided = False
+
+    def _may_be_copy(self, file: LogFile, others: list[LogFile]) -> bool:
+        if file.ident in self._paths.expected:
+            return False
+        return any(other.may_be_copied_to(file) for other in others)
+
+    # Reading and letting go --------------------------------------------------
+
+    def _read(self, file: LogFile, now: float) -> Iterator[str]:
+        if file.undecided:
+            return
+        try:
+            yield from file.poll(now)
+        except OSError as error:
+            self._suspend(file, error)
+        else:
+            if file.is_open:
+                self._troubles.end(file.ident, file.path)
+
+    def _suspend(self, file: LogFile, error: OSError) -> None:
+        text = "cannot read %s: %s"
+        self._troubles.start(file.ident, logging.WARNING, text, file.path, error.strerror)
+        file.suspend()
+
+    def _let_go(self, now: float) -> Iterator[str]:
+        for ident, file in list(self._files.items()):
+            if file.vanished is None or file.backlog or file.is_recovering:
+                continue
+            if now - max(file.grown, file.vanished) >= GRACE:
+                del self._files[ident]
+                self.revision += 1
+                yield from file.finish()
+
+    def _make_room(self) -> None:
+        """Close files that rest, if wildcards have found too many."""
+        open_files = sorted(self._by_wildcard(), key=lambda file: file.grown)
+        self._has_room = len(open_files) < MAX_OPEN
+        if self._has_room:
+            return
+        for file in open_files[: len(open_files) // 2 + 1]:
+            if file.vanished is None:
+                try:
+                    self._has_room |= file.rest()
+                except OSError as error:
+                    self._suspend(file, error)
+
+
+def _age(found: tuple[Ident, tuple[str, os.stat_result]]) -> tuple[int, str]:
+    """Order files by their last modification: older generations come first."""
+    path, status = found[1]
+    return status.st_mtime_ns, path

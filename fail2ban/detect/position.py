@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A place in a file, and how to know it again.
+
+An offset alone says nothing about a file that was truncated and has grown
+again, or about a copy of it. The bytes before the offset do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+
+Ident = tuple[int, int]
+
+HEAD_SIZE = 256
+TAIL_SIZE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a file was read.
+
+    Attributes:
+        offset: bytes that were read.
+        head: the file's first line, at most `HEAD_SIZE` bytes of what was read.
+        tail: the last `TAIL_SIZE` bytes before the offset, or all there are.
+        written: a modification time at which the file had them, nanoseconds.
+    """
+
+    offset: int = 0
+    head: bytes = b""
+    tail: bytes = b""
+    written: int = 0
+
+    @classmethod
+    def at(cls, fd: int, offset: int) -> Position:
+        """Return the position in an open file as if everything before was read."""
+        begin = max(0, offset - TAIL_SIZE)
+        return cls(
+            offset,
+            first_line(os.pread(fd, min(offset, HEAD_SIZE), 0)),
+            os.pread(fd, offset - begin, begin),
+            os.fstat(fd).st_mtime_ns,
+        )
+
+    def after(self, data: bytes, written: int) -> Position:
+        """Return the position after `data`, the bytes that follow this one."""
+        head = self.head if is_whole(self.head) else first_line(self.head + data[:HEAD_SIZE])
+        tail = (self.tail + data[-TAIL_SIZE:])[-TAIL_SIZE:]
+        return Position(self.offset + len(data), head, tail, written)
+
+    def fits(self, fd: int) -> bool:
+        """Tell whether another file holds the same text up to here.
+
+        Too little text proves nothing, so a short one never fits.
+        """
+        if len(self.tail) < TAIL_SIZE or os.pread(fd, len(self.head), 0) != self.head:
+            return False
+        return os.pread(fd, TAIL_SIZE, self.offset - TAIL_SIZE) == self.tail
+
+
+def first_line(data: bytes) -> bytes:
+    """Return the first line with its end, cut to `HEAD_SIZE` bytes."""
+    return data[: data.find(b"\n", 0, HEAD_SIZE) + 1] or data[:HEAD_SIZE]
+
+
+def is_whole(head: bytes) -> bool:
+    """Tell whether more data cannot change a result of `first_line`."""
+    return len(head) == HEAD_SIZE or head.endswith(b"\n")
+
+
+def ident_of(status: os.stat_result) -> Ident:
+    """Return what stays the same when a file is renamed: device and inode."""
+    return status.st_dev, status.st_ino
+
+
+def open_regular(path: str) -> int:
+    """Open a file for reading, without ever waiting; return its descriptor.
+
+    Raises:
+        OSError: it cannot be opened, or is a FIFO, device or directory.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "not a regular file", path)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Shorten the wait between two polls when a log has changed.
+
+Polling is the guarantee; what happens here only makes it quicker. So whatever
+inotify cannot do (a network file system, a limit of this system) costs time,
+never a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import select
+import threading
+from collections.abc import Iterable
+
+from inotify_simple import INotify, flags
+
+log = logging.getLogger(__name__)
+
+_OF_FILE = flags.MODIFY | flags.ATTRIB | flags.MOVE_SELF | flags.DELETE_SELF
+_OF_DIRECTORY = flags.CREATE | flags.MOVED_TO | flags.ONLYDIR
+#: What a path may be without our minding: it is waited for.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG)
+
+
+class Waker:
+    """Waits for one reader.
+
+    Belongs to the reader's thread; only `wake` may be called on another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards the pipe against a late `wake`
+        self._wakeups, self._wake = os.pipe()
+        os.set_blocking(self._wakeups, False)
+        os.set_blocking(self._wake, False)
+        self._poll = select.poll()
+        self._poll.register(self._wakeups, select.POLLIN)
+        self._watched: set[int] = set()
+        self._degraded = False
+        self._closed = False
+        self._inotify = self._start()
+
+    def watch(self, paths: Iterable[str]) -> None:
+        """Watch these files, and their directories for such as appear.
+
+        To be called anew when a path leads to another file. What changes before
+        this call is not noticed, so poll once after it.
+        """
+        if self._inotify is None:
+            return
+        kept: set[int] = set()
+        for path in paths:
+            # The directory first: a file that appears in between is not missed.
+            kept |= self._add(self._inotify, os.path.dirname(path) or ".", _OF_DIRECTORY)
+            kept |= self._add(self._inotify, path, _OF_FILE)
+        for descriptor in self._watched - kept:
+            # The kernel drops the watch of a deleted file by itself.
+            with contextlib.suppress(OSError):
+                self._inotify.rm_watch(descriptor)
+        self._watched = kept
+
+    def wait(self, seconds: float) -> None:
+        """Return after that time, or as soon as something changed or `wake` was called.
+
+        A change since the last call counts, so none falls between poll and wait.
+        """
+        if not self._poll.poll(seconds * 1000):
+            return
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wakeups, 4096)
+        if self._inotify is not None:
+            # A burst is one reason to poll, not many.
+            self._inotify.read(timeout=0)
+
+    def wake(self) -> None:
+        """End the wait, or the next one if there is none. May be called on any thread."""
+        with self._lock:
+            if not self._closed:
+                # A full pipe wakes as well as one byte more.
+                with contextlib.suppress(BlockingIOError):
+                    os.write(self._wake, b"!")
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            os.close(self._wake)
+            os.close(self._wakeups)
+        if self._inotify is not None:
+            self._inotify.close()
+
+    def _start(self) -> INotify | None:
+        try:
+            inotify = INotify(nonblocking=True)
+        except OSError as error:
+            self._degrade(error)
+            return None
+        self._poll.register(inotify.fileno(), select.POLLIN)
+        return inotify
+
+    def _add(self, inotify: INotify, path: str, mask: int) -> set[int]:
+        """Watch one path; return its watch, none if there cannot be one."""
+        try:
+            return {inotify.add_watch(path, mask)}
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                self._degrade(error)
+            return set()
+
+    def _degrade(self, error: OSError) -> None:
+        if not self._degraded:
+            log.info("inotify is not fully available (%s): logs are only polled", error.strerror)
+        self._degraded = True
