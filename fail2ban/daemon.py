@@ -133,7 +133,6 @@ class Daemon:
         self._resolver = Resolver()
         services = Services(
             bans=self._runner.bans,
-            check=self._runner.ask_check,
             own=OwnAddresses(clock),
             resolver=self._resolver,
             guard=self._guard,

@@ -28,14 +28,9 @@ Guard = Callable[[str, Callable[[], None]], None]
 
 @dataclass(frozen=True)
 class Services:
-    """What all sections share.
-
-    Attributes:
-        check: asks the runner to look after a section's firewall.
-    """
+    """What all sections share."""
 
     bans: Bans
-    check: Callable[[str], None]
     own: OwnAddresses
     resolver: Resolver
     guard: Guard
@@ -48,9 +43,7 @@ class Jail:
     def __init__(self, settings: JailSettings, filter: Filter, services: Services) -> None:
         self.settings = settings
         self._guard = services.guard
-        self._judge = Judge(
-            settings, services.bans, services.own, services.clock, services.check
-        )
+        self._judge = Judge(settings, services.bans, services.own, services.clock)
         self._reader = LogReader(
             jail=settings.name,
             logs=Logs(settings.logs),

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from fail2ban.decide.bans import Bans, State
+from fail2ban.decide.bans import Bans, State, Verb
 from fail2ban.decide.ignore import OwnAddresses
 from fail2ban.decide.judge import COMPLAINT_INTERVAL, Judge
 from fail2ban.decide.timer import Timer
@@ -18,10 +18,10 @@ class Court:
     """A judge with everything around it."""
 
     def __init__(self) -> None:
-        self.clock, self.checks = FakeClock(), list[str]()
-        self.bans = Bans(Timer(self.clock), lambda verb, entry: None)
+        self.clock, self.orders = FakeClock(), list[Verb]()
+        self.bans = Bans(Timer(self.clock), lambda verb, entry: self.orders.append(verb))
         own = OwnAddresses(self.clock, lambda: frozenset({ip_address("198.51.100.1")}))
-        self.judge = Judge(jail_settings(), self.bans, own, self.clock, self.checks.append)
+        self.judge = Judge(jail_settings(), self.bans, own, self.clock)
 
     def fail(self, times: int, ip: str = "192.0.2.1") -> None:
         for _ in range(times):
@@ -47,7 +47,7 @@ def test_ignored_addresses_are_never_counted() -> None:
     assert court.bans.of("SSH") == []
 
 
-def test_address_that_gets_through_its_ban_is_reported_and_the_firewall_looked_at(
+def test_address_that_gets_through_its_ban_is_reported_and_banned_once_more(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     court = Court()
@@ -56,10 +56,10 @@ def test_address_that_gets_through_its_ban_is_reported_and_the_firewall_looked_a
     court.clock.advance(1)
     court.fail(30)
     assert caplog.text.count("SSH: 192.0.2.1 already in ban list") == 1
-    assert court.checks == ["SSH"]
+    assert court.orders == [Verb.BAN, Verb.RENEW]
     court.clock.advance(COMPLAINT_INTERVAL)
     court.fail(3)
-    assert court.checks == ["SSH", "SSH"]
+    assert court.orders == [Verb.BAN, Verb.RENEW, Verb.RENEW]
 
 
 def test_failures_from_before_the_ban_took_hold_are_no_reason_to_complain(

@@ -93,6 +93,10 @@ class World:
         assert entry is not None
         return entry
 
+    def check(self, jail: str) -> None:
+        """What the regular check does."""
+        self.runner._jobs.put(lambda: self.runner._check(jail))
+
     def work(self) -> list[str]:
         """Do all that is due; return the commands that were run."""
         self.timer.step()
@@ -230,6 +234,38 @@ def test_flush_is_noticed_without_any_new_ban() -> None:
         assert world.started == {"SSH": {"192.0.2.1"}}
 
 
+def test_ban_that_somebody_lifted_by_hand_comes_back_when_its_address_is_noticed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.start()
+    entry = world.ban("192.0.2.1")
+    world.work()
+    world.started["SSH"].clear()
+    world.clock.advance(5)
+    entry.complained_at = world.clock()
+    world.bans.renew(entry)
+    commands = ["check SSH", "unban SSH 192.0.2.1", "check SSH", "ban SSH 192.0.2.1"]
+    assert world.work() == commands
+    assert world.started == {"SSH": {"192.0.2.1"}}
+    assert "SSH: ReBan 192.0.2.1" in caplog.text
+    assert len(world.notified) == 1
+
+
+def test_doubt_about_a_ban_in_a_flushed_firewall_brings_everybody_back_once() -> None:
+    world = World()
+    world.start()
+    entry = world.ban("192.0.2.1")
+    world.ban("192.0.2.2")
+    world.work()
+    world.flush()
+    world.clock.advance(5)
+    entry.complained_at = world.clock()
+    world.bans.renew(entry)
+    assert world.work().count("ban SSH 192.0.2.1") == 1
+    assert world.started == {"SSH": {"192.0.2.1", "192.0.2.2"}}
+
+
 def test_regular_check_rests_while_nobody_is_banned() -> None:
     world = World()
     world.start()
@@ -297,7 +333,7 @@ def test_maxreinits_allows_as_many_repairs_in_a_row_as_it_says() -> None:
         world.work()
         world.flush()
         world.clock.advance(REINIT + 1)
-        world.runner.ask_check("SSH")
+        world.check("SSH")
     assert not world.gave_up
 
 
@@ -341,7 +377,7 @@ def test_bans_are_shown_as_failed_while_the_firewall_cannot_be_set_up() -> None:
     world.work()
     world.flush()
     world.broken.add("start SSH")
-    world.runner.ask_check("SSH")
+    world.check("SSH")
     world.work()
     assert entry.state is State.FAILED
     world.broken.clear()

@@ -58,6 +58,7 @@ class Verb(enum.Enum):
 
     BAN = "ban"
     UNBAN = "unban"
+    RENEW = "ban again"
 
 
 #: Puts an order into the runner's queue; returns at once.
@@ -103,6 +104,10 @@ class Bans:
             if self.holds(entry) and entry.state is not State.LIFTING:
                 entry.state = State.LIFTING
                 self._order(Verb.UNBAN, entry)
+
+    def renew(self, entry: Entry) -> None:
+        """Have a ban that does not seem to be in force carried out once more."""
+        self._order(Verb.RENEW, entry)
 
     def order_again(self, verb: Verb, entry: Entry) -> None:
         """Repeat an order that failed, unless the address has got another ban by now."""

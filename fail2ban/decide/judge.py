@@ -27,7 +27,6 @@ class Judge:
         bans: the table of all sections.
         own: the addresses of this host.
         clock: seconds since the epoch.
-        check: asks to look after the section's firewall; returns at once.
     """
 
     def __init__(
@@ -36,9 +35,8 @@ class Judge:
         bans: Bans,
         own: OwnAddresses,
         clock: Callable[[], float],
-        check: Callable[[str], None],
     ) -> None:
-        self._bans, self._own, self._clock, self._check = bans, own, clock, check
+        self._bans, self._own, self._clock = bans, own, clock
         self._tracker = Tracker(settings.maxretry, settings.findtime)
         self._adopt(settings)
 
@@ -70,10 +68,11 @@ class Judge:
         self._ignore = IgnoreList(settings.ignoreip, self._own)
 
     def _complain(self, ticket: Ticket, now: float) -> None:
-        """An address fails although it is banned: say so and look why.
+        """An address fails although it is banned: say so and ban it once more.
 
-        What it did before its ban was in force means nothing. A flood of lines
-        makes one complaint and one check a minute.
+        Somebody may have taken it out of the firewall. What it did before its
+        ban was in force means nothing. A flood of lines makes one complaint a
+        minute.
         """
         entry = self._bans.get(ticket.jail, ticket.ip)
         if entry is None or entry.state is not State.APPLIED or ticket.time < entry.applied_at:
@@ -81,4 +80,4 @@ class Judge:
         if now - entry.complained_at >= COMPLAINT_INTERVAL:
             entry.complained_at = now
             notices.already_banned(ticket)
-            self._check(ticket.jail)
+            self._bans.renew(entry)

@@ -84,12 +84,8 @@ class Runner:
 
     def order(self, verb: Verb, entry: Entry) -> None:
         """Ask for a ban or an unban; returns at once."""
-        carry_out = {Verb.BAN: self._ban, Verb.UNBAN: self._unban}[verb]
-        self._jobs.put(functools.partial(carry_out, entry))
-
-    def ask_check(self, jail: str) -> None:
-        """Ask whether a section's firewall is still there; returns at once."""
-        self._jobs.put(functools.partial(self._check, jail))
+        verbs = {Verb.BAN: self._ban, Verb.UNBAN: self._unban, Verb.RENEW: self._renew}
+        self._jobs.put(functools.partial(verbs[verb], entry))
 
     def reconfigure(
         self, settings: FirewallSettings, actions: Mapping[str, ActionSettings]
@@ -118,7 +114,8 @@ class Runner:
         if unclean:
             log.warning("the last instance was killed: removing what it left in the firewall")
             self._scaffold.clear()
-        self._set_up()
+        if self._set_up():
+            log.info("The firewall is set up")
         self.started.set()
         self._regular_check(self._clock())
         while not self._stop.is_set():
@@ -150,6 +147,18 @@ class Runner:
             if not self._repair(site):
                 self._failed(entry, str(error))
                 self._retry(Verb.BAN, entry)
+
+    def _renew(self, entry: Entry) -> None:
+        """Carry out a ban once more: its address still gets through.
+
+        If the check finds the firewall gone, all bans come back. If it passes,
+        this one may be missing all the same; it is lifted first, since not
+        every ban command may be repeated.
+        """
+        if entry.state is State.APPLIED and self._check(entry.ban.jail):
+            self._release(self._scaffold.site(entry.ban.jail), entry)
+            entry.state = State.WANTED
+            self._ban(entry)
 
     def _apply(self, site: Site, entry: Entry) -> None:
         """Run the ban command; raises CommandError."""
@@ -236,17 +245,20 @@ class Runner:
 
     def _check_all(self) -> None:
         for jail in self.bans.jails():
-            self.ask_check(jail)
+            self._jobs.put(functools.partial(self._check, jail))
 
-    def _check(self, jail: str) -> None:
+    def _check(self, jail: str) -> bool:
+        """Tell whether a section's firewall is as we left it; if not, see to that."""
         site = self._scaffold.site(jail)
         if site is None or not site.up:
-            return
+            return False
         try:
             site.firewall.check()
         except CommandError as error:
             log.error("%s", error)
             self._reinitialize()
+            return False
+        return True
 
     def _repair(self, site: Site) -> bool:
         """After a failed command: return True if all was set up again.
