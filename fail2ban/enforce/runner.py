@@ -36,7 +36,7 @@ START_LONGEST = 60.0
 LIFT_ATTEMPTS = 5
 
 #: One thing to do; runs on the runner's thread.
-Job = Callable[[], None]
+Job = Callable[[], object]
 
 
 def growing_pause(first: float, failures: int, longest: float) -> float:
