@@ -27,7 +27,15 @@ class ConfigError(Fail2BanError):
 
 
 class CommandError(Fail2BanError):
-    """A shell command of the configuration failed or took too long."""
+    """A shell command of the configuration failed or took too long.
+
+    Attributes:
+        output: what it printed, by line, safe to be shown.
+    """
+
+    def __init__(self, text: str, output: Iterable[str] = ()) -> None:
+        self.output = tuple(output)
+        super().__init__(text)
 
 
 class LockError(Fail2BanError):

@@ -98,7 +98,8 @@ def _run(body: Callable[[Callable[[], None], int], int], descriptor: int) -> int
     except Fail2BanError as error:
         line.say(str(error))
     finally:
-        line.hang_up(status)
+        # Who ends before it has served did not start, however orderly it ended.
+        line.hang_up(status or 1)
     return status
 
 

@@ -57,10 +57,17 @@ def make_plan(loaded: Loaded) -> Plan:
             filters[jail.name] = Filter(jail.filter, loaded.settings.locale)
             problems += filters[jail.name].problems if jail.enabled else ()
         except ConfigError as error:
-            problems += error.problems
+            problems += [_leaving_out(jail, problem) for problem in error.problems]
             broken.add(jail.name)
     settings = _without(loaded.settings, broken)
     return Plan(settings, filters, _sorted(problems), frozenset(broken))
+
+
+def _leaving_out(jail: JailSettings, problem: Problem) -> Problem:
+    """Say of an error in a pattern what follows from it, as of every other error."""
+    if problem.severity == "warning":
+        return problem
+    return replace(problem, text=f"{problem.text}; [{jail.name}] is left out")
 
 
 def missing_logs(plan: Plan) -> list[Problem]:

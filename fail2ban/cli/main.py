@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if flags.check:
             return _check(make_plan(loaded))
         if flags.kill:
-            return _kill(flags.pidlock or (loaded.settings or Settings()).pidlock)
+            return _kill(flags.pidlock, loaded)
         return _start(make_plan(loaded), read)
     except Fail2BanError as error:
         return _complain([str(error)], FAILED)
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     flag = parser.add_argument
     flag("-b", dest="background", action="store_const", const="true", help="run in background")
-    flag("-c", dest="config", metavar="FILE", default=DEFAULT_CONFIG,
+    flag("-c", dest="config", metavar="FILE", default=DEFAULT_CONFIG, type=os.path.abspath,
          help="configuration file (default %(default)s)")  # fmt: skip
     flag("-d", dest="debug", action="store_const", const="true",
          help="show commands instead of executing them; root is not required")  # fmt: skip
@@ -112,8 +112,12 @@ def _check(plan: Plan) -> int:
     return DONE
 
 
-def _kill(path: str) -> int:
-    pid = pidlock.kill(os.path.abspath(path))
+def _kill(path: str | None, loaded: Loaded) -> int:
+    """End the instance whose PID file is given, or named by the configuration."""
+    if path is None and loaded.settings is None:
+        unknown = "so the PID file is not known; give it with -p"
+        return _complain([*map(str, loaded.problems), unknown], BAD_CONFIG)
+    pid = pidlock.kill(os.path.abspath(path or (loaded.settings or Settings()).pidlock))
     print(f"Killed Fail2Ban with PID {pid}")
     return DONE
 

@@ -108,7 +108,9 @@ class Reader:
         try:
             return option.parse(value.text.strip())
         except ValueError as error:
-            self._findings.add(place.problem(str(error)), f"using {_spelled(default)} instead")
+            # Whoever stands at the terminal is asked to say it again.
+            instead = f"using {_spelled(default)} instead" if value.origin.line else ""
+            self._findings.add(place.problem(str(error)), instead)
             return default
 
     def lines(self, option: Option[str]) -> tuple[Sourced, ...]:

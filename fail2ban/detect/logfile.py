@@ -234,8 +234,14 @@ class LogFile:
         return os.pread(self._fd, len(end), begin) == end or not self._is_intact(self._fd)
 
     def is_continued_by(self, other: LogFile) -> bool:
-        """Tell whether `other` begins with everything we have read here."""
-        return other._fd is not None and self.here.fits(other._fd)
+        """Tell whether `other` is this file written anew, as editors do.
+
+        Then it begins with everything that we have read here, and this file is
+        gone. After a rotation it is still there under another name.
+        """
+        if self._fd is None or other._fd is None or os.fstat(self._fd).st_nlink > 0:
+            return False
+        return self.here.fits(other._fd)
 
     def read_in(self, other: LogFile) -> int | None:
         """Return how much of `other`, once our copy, was read here; None: it was none."""

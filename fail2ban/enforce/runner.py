@@ -21,6 +21,7 @@ from fail2ban import notices
 from fail2ban.decide.bans import Bans, Entry, State, Verb
 from fail2ban.decide.timer import Timer
 from fail2ban.enforce.scaffold import Scaffold, Site
+from fail2ban.enforce.shell import report
 from fail2ban.errors import CommandError
 from fail2ban.records import ActionSettings, Ban, FirewallSettings
 
@@ -143,7 +144,7 @@ class Runner:
             site.firewall.check()
             self._apply(site, entry)
         except CommandError as error:
-            log.error("%s", error)
+            report(error, _level(entry))
             if not self._repair(site):
                 self._failed(entry, str(error))
                 self._retry(Verb.BAN, entry)
@@ -200,7 +201,7 @@ class Runner:
             site.firewall.check()
             site.firewall.unban(entry.ban, self._clock())
         except CommandError as error:
-            log.error("%s", error)
+            report(error)
             if not self._repair(site) and self.bans.holds(entry):
                 self._lift_later(entry)
         else:
@@ -228,7 +229,7 @@ class Runner:
             try:
                 site.firewall.unban(entry.ban, self._clock())
             except CommandError as error:
-                log.debug("%s", error)
+                report(error, logging.DEBUG)
 
     def _unbanned(self, entry: Entry) -> None:
         if entry.announced:
@@ -255,7 +256,7 @@ class Runner:
         try:
             site.firewall.check()
         except CommandError as error:
-            log.error("%s", error)
+            report(error)
             self._reinitialize()
             return False
         return True
@@ -310,7 +311,7 @@ class Runner:
             try:
                 self._apply(site, entry)
             except CommandError as error:
-                log.error("%s", error)
+                report(error, _level(entry))
                 self._failed(entry, str(error))
                 self._retry(Verb.BAN, entry)
 
@@ -369,3 +370,8 @@ class Runner:
         self._scaffold.replace(settings, actions)
         self._settings = settings
         self._set_up()
+
+
+def _level(entry: Entry) -> int:
+    """Return how loud a failure of its ban command is: the first is, its repetitions are not."""
+    return logging.INFO if entry.state is State.FAILED else logging.ERROR

@@ -13,11 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fail2ban.enforce.firewall import Firewall
-from fail2ban.enforce.shell import Shell
+from fail2ban.enforce.shell import Shell, report
 from fail2ban.errors import CommandError
 from fail2ban.records import ActionSettings, Family, FirewallSettings
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -71,7 +69,7 @@ class Scaffold:
                 self._shell(self._settings.start, {}, ActionSettings.timeout)
                 self._base_up = True
             except CommandError as error:
-                log.error("cmdstart: %s", error)
+                report(error, what="cmdstart: ")
                 self._run_stop_base(logging.DEBUG)
         return self._base_up
 
@@ -80,7 +78,7 @@ class Scaffold:
         try:
             site.firewall.start()
         except CommandError as error:
-            log.error("[%s] fwstart: %s", site.name, error)
+            report(error, what=f"[{site.name}] fwstart: ")
             self._run_stop(site, logging.DEBUG)
             return False
         site.up = True
@@ -147,4 +145,4 @@ def _tolerate(command: Callable[[], None], level: int) -> None:
     try:
         command()
     except CommandError as error:
-        log.log(level, "%s", error)
+        report(error, level)

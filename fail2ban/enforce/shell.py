@@ -30,9 +30,8 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def run(command: str, variables: Mapping[str, str], timeout: float) -> None:
     """Run `command` with `/bin/sh -c`; an empty one does nothing.
 
-    Its status is that of its last line, as it always was. What a failing
-    command printed is logged line by line; the rest of a flood is read, so
-    that the command does not block, and dropped.
+    Its status is that of its last line, as it always was. The rest of a flood
+    of output is read, so that the command does not block, and dropped.
 
     Args:
         variables: added to the environment.
@@ -57,11 +56,22 @@ def run(command: str, variables: Mapping[str, str], timeout: float) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         status = process.wait()
     if not finished:
-        _log_output(output)
-        raise CommandError(f"'{command}' took more than {timeout:g} s and was killed")
+        reason = f"took more than {timeout:g} s and was killed"
+        raise CommandError(f"'{command}' {reason}", _shown(output))
     if status:
-        _log_output(output)
-        raise CommandError(f"'{command}' returned {_wait_status(status)} ({_explain(status)})")
+        reason = f"returned {_wait_status(status)} ({_explain(status)})"
+        raise CommandError(f"'{command}' {reason}", _shown(output))
+
+
+def report(error: CommandError, level: int = logging.ERROR, what: str = "") -> None:
+    """Log what a failed command was, what it printed and how it ended.
+
+    Args:
+        what: which command it was; goes before the message.
+    """
+    for line in error.output:
+        log.log(level, "  %s", line)
+    log.log(level, "%s%s", what, error)
 
 
 def dry_run(command: str, variables: Mapping[str, str], timeout: float) -> None:
@@ -120,11 +130,12 @@ def _read(pipe: int, output: bytearray) -> bool:
     return bool(data)
 
 
-def _log_output(output: bytes) -> None:
-    for line in output.decode("utf-8", "replace").splitlines():
-        log.error("  %s", printable(line))
+def _shown(output: bytes) -> list[str]:
+    """Return what a command printed, by line, for our log."""
+    lines = [printable(line) for line in output.decode("utf-8", "replace").splitlines()]
     if len(output) >= OUTPUT_LIMIT:
-        log.error("  (only the first %d bytes of the output are shown)", OUTPUT_LIMIT)
+        lines.append(f"(only the first {OUTPUT_LIMIT} bytes of the output are shown)")
+    return lines
 
 
 def _wait_status(status: int) -> int:
