@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import functools
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
@@ -45,11 +48,23 @@ Load = Callable[[], Loaded]
 #: Seconds that the mail thread gets to notice the end.
 MAIL_PATIENCE = 1.0
 
-# What the main thread is woken with besides the numbers of signals (1 to 64).
-_DIED, _GIVE_UP, _STARTED = 0, 254, 255
 
-_ENDS = (signal.SIGTERM, signal.SIGINT, _DIED, _GIVE_UP)
-_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+class Event(enum.Enum):
+    """What wakes the main thread."""
+
+    END = "end"
+    FAILED = "end because something failed"
+    RELOAD = "reload"
+    REOPEN = "reopen the log targets"
+    STARTED = "the first attempt to set up the firewall is over"
+
+
+_SIGNALS = {
+    signal.SIGTERM: Event.END,
+    signal.SIGINT: Event.END,
+    signal.SIGHUP: Event.RELOAD,
+    signal.SIGUSR1: Event.REOPEN,
+}
 
 
 def serve(
@@ -73,11 +88,13 @@ def serve(
     """
     settings = plan.settings
     assert settings is not None
+    # A reload that is asked for before there is anything to reload means nothing.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     lock = PidLock(settings.pidlock)
     background = settings.background
     context = DaemonContext(
         detach_process=background,
-        working_directory="/" if background else os.getcwd(),
+        working_directory="/" if background else _folder(),
         umask=0o077,
         files_preserve=list(preserve),
         pidfile=lock,
@@ -94,6 +111,14 @@ def serve(
             messages.close()
 
 
+def _folder() -> str:
+    """Return where we are; somebody may have deleted it."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "/"
+
+
 class Daemon:
     """Start the threads, wait for signals, stop the threads.
 
@@ -107,16 +132,19 @@ class Daemon:
         load: Load,
         messages: Messages,
         ready: Callable[[], None],
-        clock: Callable[[], float] = time.time,
     ) -> None:
         assert plan.settings is not None
         self._settings, self._plan, self._load = plan.settings, plan, load
-        self._messages, self._ready, self._clock = messages, ready, clock
+        self._messages, self._ready = messages, ready
+        # A queue that a signal handler may use, and a pipe that wakes a read:
+        # a signal that lands on another thread would not wake us from the queue.
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._wakeups, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         self._status = 0
         self._stop = threading.Event()
-        self._timer = Timer(clock)
+        self._threads: list[threading.Thread] = []
+        self._timer = Timer(time.time, time.monotonic)
         self._runner = Runner(
             settings=self._settings.firewall,
             scaffold=Scaffold(
@@ -126,17 +154,17 @@ class Daemon:
                 host_families(),
             ),
             timer=self._timer,
-            clock=clock,
+            clock=time.time,
+            ticks=time.monotonic,
             applied=self._notify,
             give_up=self._give_up,
         )
         self._resolver = Resolver()
         services = Services(
             bans=self._runner.bans,
-            own=OwnAddresses(clock),
+            own=OwnAddresses(time.monotonic),
             resolver=self._resolver,
             guard=self._guard,
-            clock=clock,
         )
         self._jails = Jails(services, self._reconfigure)
         self._mail: _MailThread | None = None
@@ -150,60 +178,72 @@ class Daemon:
         log.info("Fail2Ban v%s is running", __version__)
         if self._settings.firewall.dryrun:
             log.warning("dry run: commands are shown, not executed")
-        threads = self._start(unclean)
         try:
+            self._start(unclean)
             self._wait()
         finally:
-            self._end(threads)
+            self._end()
         log.info("Exiting...")
         return self._status
 
     def _catch_signals(self) -> None:
-        # A handler may not take a lock, and a signal that lands on another
-        # thread would not wake us from one. So let Python write the signal's
-        # number to a pipe, and sleep in a read.
+        # Python writes a byte for each signal to the pipe, and calls the handler,
+        # which may take no lock: SimpleQueue promises that.
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        for number in _HANDLED:
-            signal.signal(number, lambda number, frame: None)
+        for number in _SIGNALS:
+            signal.signal(number, self._handle)
 
-    def _start(self, unclean: bool) -> list[threading.Thread]:
-        threads = [
-            self._thread("timer", functools.partial(self._timer.run, self._stop)),
-            self._thread("runner", functools.partial(self._runner.run, unclean)),
-            self._thread("starter", self._tell_started),
-        ]
+    def _handle(self, number: int, frame: object) -> None:
+        self._events.put(_SIGNALS[signal.Signals(number)])
+
+    def _start(self, unclean: bool) -> None:
+        self._thread("timer", functools.partial(self._timer.run, self._stop))
+        self._thread("runner", functools.partial(self._runner.run, unclean))
+        self._thread("starter", self._tell_started)
         self._set_mail(self._settings.mail)
         self._jails.start(self._plan)
-        return threads
 
     def _wait(self) -> None:
-        actions: dict[int, Callable[[], None]] = {
-            signal.SIGHUP: self._reload,
-            signal.SIGUSR1: self._messages.reopen,
-            _STARTED: self._ready,
+        """Do what is asked for until it is to end.
+
+        Of many equal requests that have come meanwhile one is enough.
+        """
+        actions: dict[Event, Callable[[], None]] = {
+            Event.STARTED: self._ready,
+            Event.REOPEN: self._messages.reopen,
+            Event.RELOAD: self._reload,
         }
-        while (wakeup := os.read(self._wakeups, 1)[0]) not in _ENDS:
-            actions[wakeup]()
-        if wakeup in (_DIED, _GIVE_UP):
+        while not (asked := self._next_events()) & {Event.END, Event.FAILED}:
+            for event, action in actions.items():
+                if event in asked:
+                    action()
+        if Event.FAILED in asked:
             self._status = 1
 
-    def _end(self, threads: list[threading.Thread]) -> None:
+    def _next_events(self) -> set[Event]:
+        os.read(self._wakeups, 65536)
+        events: set[Event] = set()
+        while not self._events.empty():
+            events.add(self._events.get())
+        return events
+
+    def _end(self) -> None:
         """Stop in the order of the way of a line, so that nobody waits for a dead one."""
         self._jails.close()
         self._resolver.close()
         self._stop.set()
         self._timer.wake()
         self._runner.finish()
-        for thread in threads:
+        for thread in self._threads:
             thread.join()
         self._set_mail(None)
 
     # Threads ------------------------------------------------------------------
 
-    def _thread(self, name: str, body: Callable[[], None]) -> threading.Thread:
+    def _thread(self, name: str, body: Callable[[], None]) -> None:
         thread = threading.Thread(target=self._guard, args=(name, body), name=name)
         thread.start()
-        return thread
+        self._threads.append(thread)
 
     def _guard(self, name: str, body: Callable[[], None]) -> None:
         """Run one thread; its death stops the daemon.
@@ -214,20 +254,23 @@ class Daemon:
         try:
             body()
         except BaseException:
-            log.critical("%s died, stopping", name, exc_info=True)
             self._runner.started.set()
-            self._signal(_DIED)
+            self._tell(Event.FAILED)
+            log.critical("%s died, stopping", name, exc_info=True)
 
     def _tell_started(self) -> None:
         self._runner.started.wait()
-        self._signal(_STARTED)
+        self._tell(Event.STARTED)
 
-    def _signal(self, wakeup: int) -> None:
-        os.write(self._wake, bytes([wakeup]))
+    def _tell(self, event: Event) -> None:
+        """Wake the main thread; any thread."""
+        self._events.put(event)
+        with contextlib.suppress(BlockingIOError):  # a full pipe wakes, too
+            os.write(self._wake, b"!")
 
     def _give_up(self, reason: str) -> None:
         log.error("Exiting: %s", reason)
-        self._signal(_GIVE_UP)
+        self._tell(Event.FAILED)
 
     def _notify(self, ban: Ban) -> None:
         """Tell about a ban; on the runner's thread."""
@@ -250,6 +293,9 @@ class Daemon:
         _report(plan.problems)
         if plan.settings is None:
             log.error("The configuration cannot be used: the old settings stay")
+            return
+        if not plan.jails and not self._jails.all_disabled(plan):
+            log.error("No section of it would run, and some are missing: the old settings stay")
             return
         old, self._settings = self._settings, plan.settings
         _warn_of_restart(old, plan.settings)

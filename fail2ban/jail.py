@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fail2ban.decide.bans import Bans
@@ -108,9 +108,9 @@ class Jails:
 
     def start(self, plan: Plan) -> None:
         """Begin to read all logs; the runner knows the commands already."""
-        for settings in plan.jails:
-            self._running[settings.name] = self._new(settings, plan)
-            self._running[settings.name].start()
+        for jail in self._new_ones(plan.jails, plan):
+            self._running[jail.settings.name] = jail
+            jail.start()
 
     def change(self, plan: Plan) -> None:
         """Run what `plan` says; a section that did not change notices nothing.
@@ -121,19 +121,31 @@ class Jails:
         for name in self._running.keys() - wanted.keys():
             self._running.pop(name).close()
         paused = self._change_running(wanted, plan)
-        fresh = [self._new(wanted[name], plan) for name in wanted if name not in self._running]
+        fresh = self._new_ones([wanted[name] for name in wanted.keys() - self._running], plan)
         self._commands(wanted)
         self._running |= {jail.settings.name: jail for jail in fresh}
         for jail in paused + fresh:
             jail.start()
+
+    def all_disabled(self, plan: Plan) -> bool:
+        """Tell whether every section that runs is there in `plan`, but not enabled."""
+        there = {jail.name for jail in plan.settings.jails} if plan.settings else set()
+        return self._running.keys() <= there
 
     def close(self) -> None:
         """Stop reading; the bans are left to the runner."""
         for jail in self._running.values():
             jail.close()
 
-    def _new(self, settings: JailSettings, plan: Plan) -> Jail:
-        return Jail(settings, plan.filters[settings.name], self._services)
+    def _new_ones(self, wanted: Iterable[JailSettings], plan: Plan) -> list[Jail]:
+        """Make jails; one for which the system has no room does not stop the others."""
+        jails = []
+        for settings in wanted:
+            try:
+                jails.append(Jail(settings, plan.filters[settings.name], self._services))
+            except OSError as error:
+                log.critical("[%s] is NOT guarded: %s", settings.name, error)
+        return jails
 
     def _keep_broken(self, plan: Plan) -> dict[str, JailSettings]:
         wanted = {settings.name: settings for settings in plan.jails}

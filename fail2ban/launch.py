@@ -8,13 +8,16 @@ one has to say until it serves, and ends with its status.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
 from fail2ban.errors import Fail2BanError
+from fail2ban.text import printable
 
 # Begins the last line: the exit status follows. No message contains it.
 _STATUS = b"\0"
@@ -33,6 +36,9 @@ def open_standard_streams() -> None:
                 os.dup2(null, number)
                 os.close(null)
             setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class Line:
@@ -40,26 +46,29 @@ class Line:
 
     def __init__(self, descriptor: int) -> None:
         self._file = os.fdopen(descriptor, "wb", buffering=0)
+        self._lock = threading.Lock()  # any thread may have something to say
         self._handler = _Handler(self)
         logging.getLogger().addHandler(self._handler)
 
     def say(self, text: str) -> None:
         """Show one message on the terminal, if it is still there."""
-        if not self._file.closed:
-            self._write(text.replace("\0", "").encode("utf-8", "replace") + b"\n")
+        self._write(printable(text).encode() + b"\n")
 
     def hang_up(self, status: int) -> None:
         """Let the terminal go, with this exit status; only the first call counts."""
         logging.getLogger().removeHandler(self._handler)
-        if not self._file.closed:
-            self._write(_STATUS + b"%d\n" % status)
+        self._write(_STATUS + b"%d\n" % status)
+        with self._lock:
             self._file.close()
 
     def _write(self, data: bytes) -> None:
-        try:
-            self._file.write(data)
-        except BrokenPipeError:  # the user's shell is gone; the daemon goes on
-            self._file.close()
+        with self._lock:
+            if self._file.closed:
+                return
+            try:
+                self._file.write(data)
+            except BrokenPipeError:  # the user's shell is gone; the daemon goes on
+                self._file.close()
 
 
 class _Handler(logging.Handler):
@@ -84,7 +93,11 @@ def in_background(body: Callable[[Callable[[], None], int], int]) -> int:
     if child := os.fork():
         os.close(daemon)
         with os.fdopen(terminal, "rb") as file:
-            status = _relay(file)
+            try:
+                status = _relay(file)
+            except KeyboardInterrupt:
+                print("fail2ban: not waiting any more; the daemon goes on", file=sys.stderr)
+                status = 1
         os.waitpid(child, 0)
         return status
     os.close(terminal)

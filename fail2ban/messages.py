@@ -23,6 +23,7 @@ _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _PLAIN = "%(asctime)s %(levelname)s: %(message)s"
 _DETAILED = "%(asctime)s %(levelname)s: %(message)s [%(filename)s:%(lineno)d %(threadName)s]"
 _SYSLOG_PORT = 514
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # in every locale
 
 
 class SafeFormatter(logging.Formatter):
@@ -40,9 +41,10 @@ class _SyslogFormatter(SafeFormatter):
     """Write the line as programs write it to /dev/log: time, name, PID, message."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        moment = time.localtime(record.created)
-        text = super().formatMessage(record)
-        return f"{time.strftime('%b %e %H:%M:%S', moment)} fail2ban[{os.getpid()}]: {text}"
+        now = time.localtime(record.created)
+        clock = f"{now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
+        stamp = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {clock}"
+        return f"{stamp} fail2ban[{os.getpid()}]: {super().formatMessage(record)}"
 
 
 class Messages:
@@ -68,8 +70,7 @@ class Messages:
         for handler in opened:
             root.addHandler(handler)
         for handler in self._handlers:
-            root.removeHandler(handler)
-            handler.close()
+            _close(handler)
         self._settings, self._handlers = settings, opened
         root.setLevel(_LEVELS[min(settings.verbose, len(_LEVELS) - 1)])
         for error in errors:
@@ -82,8 +83,7 @@ class Messages:
     def close(self) -> None:
         """Flush and close every target; called last."""
         for handler in self._handlers:
-            logging.getLogger().removeHandler(handler)
-            handler.close()
+            _close(handler)
         self._handlers = []
 
     def _open_all(self, settings: LogSettings) -> tuple[list[logging.Handler], list[str]]:
@@ -92,17 +92,53 @@ class Messages:
         if self._console and not ("STDERR" in settings.targets and _same_terminal()):
             handlers.append(_stream(sys.stdout, settings.verbose))
         targets = list(dict.fromkeys(settings.targets))
+        if not self._console and "STDERR" in targets:
+            targets.remove("STDERR")
+            errors.append("Unable to log to STDERR: there is no terminal in the background")
         for target in targets:
             try:
                 handlers.append(_open(target, settings))
             except OSError as error:
                 errors.append(f"Unable to log to {target}: {error.strerror or error}")
-        if not handlers and targets and "SYSLOG" not in targets:
+        if not handlers and "SYSLOG" not in targets:
             try:
                 handlers.append(_open("SYSLOG", settings))
             except OSError as error:
                 errors.append(f"Unable to log to SYSLOG: {error.strerror or error}")
         return handlers, errors
+
+
+class _FileHandler(logging.handlers.WatchedFileHandler):
+    """Notices by itself when the file was renamed or removed.
+
+    What cannot be written is lost, and said once on standard error; the thread
+    that had something to say goes on, and the next message tries again.
+    """
+
+    _failed = _failing = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._failed = False
+        try:
+            super().emit(record)
+        except OSError:  # the folder is gone, the disk is full
+            self.handleError(record)
+        self._failing = self._failed
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self._failed = True
+        if not self._failing:
+            error = sys.exc_info()[1]
+            print(f"fail2ban: cannot write to {self.baseFilename}: {error}", file=sys.stderr)
+
+
+def _close(handler: logging.Handler) -> None:
+    """Take a handler away; what it still holds may not fit on a full disk."""
+    logging.getLogger().removeHandler(handler)
+    try:
+        handler.close()
+    except OSError as error:
+        log.error("Unable to write the last messages: %s", error.strerror)
 
 
 def _open(target: str, settings: LogSettings) -> logging.Handler:
@@ -115,8 +151,7 @@ def _open(target: str, settings: LogSettings) -> logging.Handler:
         return _stream(sys.stderr, settings.verbose)
     if target == "SYSLOG":
         return _syslog(settings)
-    # Notices by itself when the file was renamed or removed.
-    handler = logging.handlers.WatchedFileHandler(target, encoding="utf-8", errors="replace")
+    handler = _FileHandler(target, encoding="utf-8", errors="replace")
     handler.setFormatter(SafeFormatter(_PLAIN))
     return handler
 

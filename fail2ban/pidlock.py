@@ -14,12 +14,16 @@ import fcntl
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator
 
 import lockfile
 from lockfile.pidlockfile import PIDLockFile
 
 from fail2ban.errors import LockError
+
+#: Seconds to wait for another process that is looking at the PID file.
+PATIENCE = 2.0
 
 
 class PidLock(PIDLockFile):  # type: ignore[misc]  # lockfile has no types
@@ -54,12 +58,11 @@ class PidLock(PIDLockFile):  # type: ignore[misc]  # lockfile has no types
         """Remove the file, unless somebody else replaced it by his own."""
         if self._held is None:
             return
-        with _guard(self.path):
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.stat(self.path), os.fstat(self._held)):
-                    os.unlink(self.path)
-            os.close(self._held)
-            self._held = None
+        with contextlib.suppress(FileNotFoundError), _guard(self.path):
+            if os.path.samestat(os.stat(self.path), os.fstat(self._held)):
+                os.unlink(self.path)
+        os.close(self._held)
+        self._held = None
 
     def _break_if_dead(self) -> None:
         if not os.path.lexists(self.path):
@@ -101,6 +104,8 @@ def is_held(path: str) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError as error:
+        raise LockError(f"cannot lock the PID file {path}: {error.strerror}") from error
     finally:
         os.close(descriptor)
     return False
@@ -152,11 +157,22 @@ def _end(pid: int) -> None:
 def _guard(path: str) -> Iterator[None]:
     """Let one process at a time look at the PID file and change it.
 
-    The lock is on the folder, so that it leaves nothing behind.
+    The lock is on the folder, so that it leaves nothing behind. Anybody may lock
+    a folder, so we do not wait for ever: then only two instances that start at
+    the same moment could get into each other's way.
     """
     descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock_within(descriptor, PATIENCE)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_within(descriptor: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.01)

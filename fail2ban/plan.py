@@ -21,7 +21,7 @@ class Plan:
         settings: None when nothing can be run at all.
         filters: the compiled filter of each section of `settings`, by name.
         problems: errors and warnings, in the order of the file.
-        broken: names of the sections that were left out.
+        broken: names of the enabled sections that were left out.
     """
 
     settings: Settings | None
@@ -60,7 +60,7 @@ def make_plan(loaded: Loaded) -> Plan:
             problems += [_leaving_out(jail, problem) for problem in error.problems]
             broken.add(jail.name)
     settings = _without(loaded.settings, broken)
-    return Plan(settings, filters, _sorted(problems), frozenset(broken))
+    return Plan(settings, filters, _sorted(problems), frozenset(broken - loaded.disabled))
 
 
 def _leaving_out(jail: JailSettings, problem: Problem) -> Problem:

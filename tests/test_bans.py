@@ -12,7 +12,7 @@ from tests.helpers import NOW, FakeClock, ticket
 
 def table() -> tuple[Bans, Timer, FakeClock, list[tuple[Verb, Entry]]]:
     clock = FakeClock()
-    timer = Timer(clock)
+    timer = Timer(clock, clock)
     orders: list[tuple[Verb, Entry]] = []
     return Bans(timer, lambda verb, entry: orders.append((verb, entry))), timer, clock, orders
 

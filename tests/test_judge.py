@@ -19,7 +19,7 @@ class Court:
 
     def __init__(self) -> None:
         self.clock, self.orders = FakeClock(), list[Verb]()
-        self.bans = Bans(Timer(self.clock), lambda verb, entry: self.orders.append(verb))
+        self.bans = Bans(Timer(self.clock, self.clock), lambda verb, entry: self.orders.append(verb))
         own = OwnAddresses(self.clock, lambda: frozenset({ip_address("198.51.100.1")}))
         self.judge = Judge(jail_settings(), self.bans, own, self.clock)
 

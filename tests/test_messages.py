@@ -71,7 +71,7 @@ def test_three_times_verbose_shows_the_place_on_the_console(
 
 
 def test_several_targets_get_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    messages = Messages(settings("STDERR", f"{tmp_path}/a", f"{tmp_path}/b"), console=False)
+    messages = Messages(settings("STDERR", f"{tmp_path}/a", f"{tmp_path}/b"), console=True)
     log.warning("hello")
     messages.close()
     assert "WARNING: hello" in capsys.readouterr().err
@@ -125,6 +125,40 @@ def test_traceback_keeps_its_lines(tmp_path: Path) -> None:
     messages.close()
     lines = (tmp_path / "log").read_text().splitlines()
     assert lines[1].startswith("Traceback") and lines[-1] == "RuntimeError: broken"
+
+
+def test_log_folder_that_vanishes_costs_messages_but_no_thread(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    messages = Messages(settings(f"{folder}/f2b.log"), console=False)
+    folder.rename(tmp_path / "gone")
+    log.warning("lost")
+    log.warning("lost")
+    assert capsys.readouterr().err.count("cannot write to") == 1
+    folder.mkdir()
+    log.warning("found")
+    messages.close()
+    assert "found" in (folder / "f2b.log").read_text()
+
+
+@pytest.mark.parametrize("step", ["reopen", "close"])
+def test_full_disk_ends_neither_a_reopening_nor_the_end(step: str) -> None:
+    messages = Messages(settings("/dev/full"), console=False)
+    log.warning("does not fit")
+    getattr(messages, step)()
+    messages.close()
+
+
+def test_background_without_any_file_is_not_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(f"{tmp_path}/log")
+        target = replace(settings("STDERR"), syslog_target=f"{tmp_path}/log")
+        Messages(target, console=False).close()
+        assert "there is no terminal in the background" in receive(receiver)
 
 
 def receive(receiver: socket.socket) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -112,6 +113,29 @@ def test_of_many_started_at_once_exactly_one_runs(tmp_path: Path, start: Start) 
     assert sorted(answer == "mine" for answer in answers) == [False] * 7 + [True]
     winner = processes[answers.index("mine")]
     assert pidlock.read_pid(str(tmp_path / "pid")) == winner.pid
+
+
+def test_stranger_who_locks_the_folder_does_not_stop_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pidlock, "PATIENCE", 0.05)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        with PidLock(str(tmp_path / "pid")):
+            assert pidlock.is_held(str(tmp_path / "pid"))
+        assert not (tmp_path / "pid").exists()
+    finally:
+        os.close(folder)
+
+
+def test_folder_that_is_gone_at_the_end_is_no_error(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    lock = PidLock(str(folder / "pid"))
+    lock.acquire()
+    folder.rename(tmp_path / "gone")
+    lock.release()
 
 
 def test_release_leaves_the_file_of_another_alone(tmp_path: Path) -> None:

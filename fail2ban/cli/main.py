@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _start(make_plan(loaded), read)
     except Fail2BanError as error:
         return _complain([str(error)], FAILED)
+    except KeyboardInterrupt:  # before there was anything to end
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -78,11 +78,13 @@ class Loaded:
         settings: None when nothing can run.
         problems: in the order of the file, the command line's first.
         broken: names of the sections that are left out.
+        disabled: names of the sections that are not to run anyway.
     """
 
     settings: Settings | None
     problems: tuple[Problem, ...]
     broken: frozenset[str] = frozenset()
+    disabled: frozenset[str] = frozenset()
 
 
 def load(path: Path, overrides: Overrides = NOTHING) -> Loaded:
@@ -208,6 +210,7 @@ class _Parsing:
         self.ini, self.overrides = read, overrides
         self.findings = Findings()
         self.broken: set[str] = set()
+        self.disabled: set[str] = set()
         self.wanted = {_plain(name) for name in overrides.enable}
 
     def result(self) -> Loaded:
@@ -219,7 +222,8 @@ class _Parsing:
         problems = self.findings.problems() + lint(self.ini, settings, VOCABULARY)
         problems.sort(key=lambda problem: (problem.origin != COMMAND_LINE, problem.origin.line))
         broken = frozenset(self.broken - {"", DEFAULT})
-        return Loaded(None if fatal else settings, tuple(problems), broken)
+        disabled = frozenset(self.disabled)
+        return Loaded(None if fatal else settings, tuple(problems), broken, disabled)
 
     def _no_default(self) -> Section:
         return Section(DEFAULT, Origin(self.ini.file), {})
@@ -316,7 +320,10 @@ class _Parsing:
     def _is_enabled(self, reader: Reader) -> bool:
         # Both are looked at, so that a bad value is reported either way.
         written = reader.get(ENABLED)
-        return written or _plain(reader.section.name) in self.wanted
+        enabled = written or _plain(reader.section.name) in self.wanted
+        if not enabled:
+            self.disabled.add(reader.section.name)
+        return enabled
 
     def _is_usable(self, reader: Reader) -> bool:
         if reader.broken:

@@ -31,11 +31,18 @@ class State(enum.Enum):
 
 @dataclass(eq=False, slots=True)
 class Entry:
-    """A ban and its state; only the runner's thread changes what is below `ban`.
+    """A ban and its state.
+
+    Only `Bans` sets the state to LIFTING, and only the judge `complained_at`;
+    all else is the runner's.
 
     Attributes:
         touched: a ban command has run, whatever came of it, so that the
             firewall may hold the address.
+        inherited: the firewall may hold the address for the ban before, which
+            is still being lifted.
+        retrying: another attempt is due already.
+        repaired: everything was set up anew because of this entry once.
         announced: the ban was reported as done once; then it is a re-ban.
         attempts: commands that failed in a row.
         error: the last failure; empty when there is none.
@@ -46,6 +53,9 @@ class Entry:
     ban: Ban
     state: State = State.WANTED
     touched: bool = False
+    inherited: bool = False
+    retrying: bool = False
+    repaired: bool = False
     announced: bool = False
     attempts: int = 0
     error: str = ""
@@ -90,12 +100,14 @@ class Bans:
         entry = Entry(Ban(now, None if bantime is None else now + bantime, ticket))
         with self._lock:
             known = self._entries.get((ticket.jail, ticket.ip))
-            if known is not None and known.state is not State.LIFTING:
-                return None
+            if known is not None:
+                if known.state is not State.LIFTING:
+                    return None
+                entry.inherited = known.touched or known.inherited
             self._entries[ticket.jail, ticket.ip] = entry
             self._order(Verb.BAN, entry)
         if entry.ban.end is not None:
-            self._timer.at(entry.ban.end, functools.partial(self._expire, entry))
+            self._timer.at(entry.ban.end, functools.partial(self.lift, entry))
         return entry
 
     def lift(self, entry: Entry) -> None:
@@ -108,12 +120,6 @@ class Bans:
     def renew(self, entry: Entry) -> None:
         """Have a ban that does not seem to be in force carried out once more."""
         self._order(Verb.RENEW, entry)
-
-    def order_again(self, verb: Verb, entry: Entry) -> None:
-        """Repeat an order that failed, unless the address has got another ban by now."""
-        with self._lock:
-            if self.holds(entry):
-                self._order(verb, entry)
 
     def holds(self, entry: Entry) -> bool:
         """Tell whether `entry` is still the one that counts for its address."""
@@ -144,5 +150,3 @@ class Bans:
         with self._lock:
             return Counter(entry.state for entry in self._entries.values())
 
-    def _expire(self, entry: Entry, now: float) -> None:
-        self.lift(entry)

@@ -77,7 +77,7 @@ class Judge:
         entry = self._bans.get(ticket.jail, ticket.ip)
         if entry is None or entry.state is not State.APPLIED or ticket.time < entry.applied_at:
             return
-        if now - entry.complained_at >= COMPLAINT_INTERVAL:
+        if not 0 <= now - entry.complained_at < COMPLAINT_INTERVAL:
             entry.complained_at = now
             notices.already_banned(ticket)
             self._bans.renew(entry)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Call things when their time has come: one thread, one heap, no scanning."""
+"""Call things when their time has come: one thread, no scanning.
+
+A ban ends at a time of day; a pause lasts so many seconds, whatever somebody
+does to the clock in the meantime. So there is a heap for each.
+"""
 
 from __future__ import annotations
 
@@ -8,41 +12,74 @@ import itertools
 import threading
 from collections.abc import Callable
 
-#: What the timer calls, with the time of the call in seconds since the epoch.
-Action = Callable[[float], None]
+#: What the timer calls, on its thread.
+Action = Callable[[], object]
 
 #: Longest sleep in seconds. The wall clock may be set, or the machine suspended.
 LONGEST_SLEEP = 30.0
 
 
+class _Heap:
+    """Actions by the time they are due on one clock; not safe for threads."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self._items: list[tuple[float, int, Action]] = []
+        self._numbers = itertools.count()  # equal times run in the order of asking
+
+    def push(self, due: float, action: Action) -> None:
+        heapq.heappush(self._items, (due, next(self._numbers), action))
+
+    def pop(self) -> Action | None:
+        if self._items and self._items[0][0] <= self.clock():
+            return heapq.heappop(self._items)[2]
+        return None
+
+    def until_next(self) -> float:
+        return self._items[0][0] - self.clock() if self._items else LONGEST_SLEEP
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
 class Timer:
-    """A heap of actions by the time they are due.
+    """Calls actions at a time of day or after a pause.
 
     Actions run on the timer's thread. They may only work in memory and put
     orders into queues, so that none is late because of another.
 
     Args:
         clock: seconds since the epoch.
+        ticks: seconds that only go forward.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._heap: list[tuple[float, int, Action]] = []
-        self._numbers = itertools.count()  # equal times run in the order of asking
+    def __init__(self, clock: Callable[[], float], ticks: Callable[[], float]) -> None:
+        self._times, self._pauses = _Heap(clock), _Heap(ticks)
         self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        """Return how many actions wait."""
+        with self._changed:
+            return len(self._times) + len(self._pauses)
 
     def at(self, due: float, action: Action) -> None:
         """Call `action` once, at `due` seconds since the epoch; any thread."""
         with self._changed:
-            heapq.heappush(self._heap, (due, next(self._numbers), action))
-            if self._heap[0][0] == due:
-                self._changed.notify()
+            self._times.push(due, action)
+            self._changed.notify()
+
+    def after(self, seconds: float, action: Action) -> None:
+        """Call `action` once, when so many seconds have passed; any thread."""
+        with self._changed:
+            self._pauses.push(self._pauses.clock() + seconds, action)
+            self._changed.notify()
 
     def step(self) -> float:
         """Call what is due; return the seconds until there is more to do."""
         while (action := self._pop()) is not None:
-            action(self._clock())
-        return self._until_next()
+            action()
+        with self._changed:
+            return self._until_next()
 
     def run(self, stop: threading.Event) -> None:
         """Serve until `stop` is set and `wake` was called."""
@@ -61,11 +98,8 @@ class Timer:
 
     def _pop(self) -> Action | None:
         with self._changed:
-            if self._heap and self._heap[0][0] <= self._clock():
-                return heapq.heappop(self._heap)[2]
-            return None
+            return self._times.pop() or self._pauses.pop()
 
     def _until_next(self) -> float:
-        if not self._heap:
-            return LONGEST_SLEEP
-        return min(LONGEST_SLEEP, max(0.0, self._heap[0][0] - self._clock()))
+        soonest = min(self._times.until_next(), self._pauses.until_next())
+        return min(LONGEST_SLEEP, max(0.0, soonest))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fail2ban.records import Address, Failure, Ticket
 
 #: Addresses tracked at a time by one section; then the oldest is forgotten.
-CAPACITY = 1_000_000
+CAPACITY = 100_000
 
 #: Characters kept of a line that counted, and lines kept of an address.
 LINE_LENGTH, LINES = 512, 10

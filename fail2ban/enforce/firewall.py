@@ -39,13 +39,21 @@ class Firewall:
     shell: Shell
     families: tuple[Family, ...] = FAMILIES
 
+    @property
+    def can_check(self) -> bool:
+        return bool(self.commands.check.strip())
+
+    @property
+    def can_stop(self) -> bool:
+        return bool(self.commands.stop.strip())
+
     def intact(self) -> bool:
         """Tell whether the check passes; without one there is no telling."""
         try:
             self.check()
         except CommandError:
             return False
-        return bool(self.commands.check.strip())
+        return self.can_check
 
     def cannot_ban(self, ban: Ban) -> str | None:
         """Say why the ban command does not fit an address, or None if it does."""

@@ -33,8 +33,14 @@ RETRY_FIRST, RETRY_LONGEST = 1.0, 600.0
 #: Seconds between two attempts to set up the firewall at the most.
 START_LONGEST = 60.0
 
-#: Attempts to lift a ban before we leave it at that.
+#: Failed attempts to lift a ban after which we say that it is still in force.
 LIFT_ATTEMPTS = 5
+
+#: Longest pause in seconds between two repairs that did not help.
+REPAIR_LONGEST = 3600.0
+
+#: Seconds for lifting a section's bans one by one before its `fwend` removes the rest.
+LIFT_BUDGET = 60.0
 
 #: One thing to do; runs on the runner's thread.
 Job = Callable[[], object]
@@ -50,12 +56,13 @@ class Runner:
 
     Attributes:
         started: set once the first attempt to set up the firewall is over.
-        bans: the table; the state of an entry is set on our thread only.
+        bans: the table.
 
     Args:
         scaffold: what is set up, and how.
         timer: for retries and for the regular check.
         clock: seconds since the epoch.
+        ticks: seconds that only go forward.
         applied: called after a new ban is in force, on the runner's thread;
             must return at once.
         give_up: called with the reason when the configuration says so.
@@ -67,19 +74,20 @@ class Runner:
         scaffold: Scaffold,
         timer: Timer,
         clock: Callable[[], float],
+        ticks: Callable[[], float],
         applied: Callable[[Ban], None],
         give_up: Callable[[str], None],
     ) -> None:
         self.started = threading.Event()
         self.bans = Bans(timer, self.order)
         self._settings, self._scaffold = settings, scaffold
-        self._timer, self._clock = timer, clock
+        self._timer, self._clock, self._ticks = timer, clock, ticks
         self._applied, self._give_up = applied, give_up
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._attempts = self._reinits = 0
-        # The first repair is allowed at any time.
-        self._last_reinit = clock() - settings.reinittime - 1
+        self._start_due = self._check_due = False
+        self._repair_allowed = ticks()  # the first repair is allowed at any time
 
     # What other threads call --------------------------------------------------
 
@@ -107,7 +115,7 @@ class Runner:
     # The thread ---------------------------------------------------------------
 
     def run(self, unclean: bool = False) -> None:
-        """Set up, serve until `finish`, take down.
+        """Set up, serve until `finish`, take down; also if a bug ends us.
 
         Args:
             unclean: an earlier instance was killed; remove what it left.
@@ -115,15 +123,17 @@ class Runner:
         if unclean:
             log.warning("the last instance was killed: removing what it left in the firewall")
             self._scaffold.clear()
-        if self._set_up():
-            log.info("The firewall is set up")
-        self.started.set()
-        self._regular_check(self._clock())
-        while not self._stop.is_set():
-            self.step()
-        notices.restoring()
-        self._take_down(self._scaffold.sites(), lift=True)
-        self._scaffold.stop_base()
+        try:
+            if self._set_up():
+                log.info("The firewall is set up")
+            self.started.set()
+            self._jobs.put(self._check_regularly)
+            while not self._stop.is_set():
+                self.step()
+        finally:
+            notices.restoring()
+            self._take_down(self._scaffold.sites(), lift=True)
+            self._scaffold.stop_base()
 
     def step(self) -> None:
         """Wait for one job and do it."""
@@ -145,9 +155,9 @@ class Runner:
             self._apply(site, entry)
         except CommandError as error:
             report(error, _level(entry))
-            if not self._repair(site):
+            if not self._repair(site, entry):
                 self._failed(entry, str(error))
-                self._retry(Verb.BAN, entry)
+                self._retry(self._ban, entry)
 
     def _renew(self, entry: Entry) -> None:
         """Carry out a ban once more: its address still gets through.
@@ -180,19 +190,29 @@ class Runner:
             notices.ban_failed(entry.ban, reason)
         entry.state, entry.error = State.FAILED, reason
 
-    def _retry(self, verb: Verb, entry: Entry) -> None:
+    def _retry(self, job: Callable[[Entry], object], entry: Entry) -> None:
+        """Try again after a pause; one attempt is due at a time."""
+        if entry.retrying:
+            return
+        entry.retrying = True
         entry.attempts += 1
         pause = growing_pause(RETRY_FIRST, entry.attempts, RETRY_LONGEST)
-        log.info("%s: next try to %s %s in %g s", entry.ban.jail, verb.value, entry.ban.ip, pause)
-        self._timer.at(self._clock() + pause, lambda now: self.bans.order_again(verb, entry))
+        log.info("%s: next try for %s in %g s", entry.ban.jail, entry.ban.ip, pause)
+        self._timer.after(pause, lambda: self._jobs.put(lambda: self._try_again(job, entry)))
+
+    def _try_again(self, job: Callable[[Entry], object], entry: Entry) -> None:
+        entry.retrying = False
+        # In the meantime the address may have got another ban, which is not to be lifted.
+        if self.bans.holds(entry):
+            job(entry)
 
     # Unban --------------------------------------------------------------------
 
     def _unban(self, entry: Entry) -> None:
         """Carry out the end of a ban."""
         holder = self.bans.get(entry.ban.jail, entry.ban.ip)
-        if holder is not None and holder is not entry and holder.touched:
-            return  # a repair has carried out the address's next ban already
+        if holder is not entry and (holder is None or holder.touched):
+            return  # a repair has lifted it, or carried out the address's next ban
         site = self._scaffold.site(entry.ban.jail)
         if site is None or not site.up or entry.error or not entry.touched:
             # Not in force; only a command that failed half-way may have left something.
@@ -201,22 +221,17 @@ class Runner:
             site.firewall.check()
             site.firewall.unban(entry.ban, self._clock())
         except CommandError as error:
-            report(error)
-            if not self._repair(site) and self.bans.holds(entry):
+            report(error, logging.INFO if entry.attempts else logging.ERROR)
+            if not self._repair(site, entry) and self.bans.holds(entry):
                 self._lift_later(entry)
         else:
             self._unbanned(entry)
 
     def _lift_later(self, entry: Entry) -> None:
-        if entry.attempts + 1 < LIFT_ATTEMPTS:
-            return self._retry(Verb.UNBAN, entry)
-        log.error(
-            "%s: gave up lifting the ban of %s after %d attempts: it may still be locked out",
-            entry.ban.jail,
-            entry.ban.ip,
-            LIFT_ATTEMPTS,
-        )
-        self.bans.remove(entry)
+        if entry.attempts + 1 == LIFT_ATTEMPTS:
+            text = "%s: the ban of %s is over, but it is still locked out; trying on"
+            log.error(text, entry.ban.jail, entry.ban.ip)
+        self._retry(self._unban, entry)
 
     def _let_go(self, site: Site | None, entry: Entry) -> None:
         """End a ban, whether it is known to be in force or not."""
@@ -225,7 +240,7 @@ class Runner:
 
     def _release(self, site: Site | None, entry: Entry) -> None:
         """Run the unban command if the firewall may hold the address; errors are expected."""
-        if site is not None and site.up and entry.touched:
+        if site is not None and site.up and (entry.touched or entry.inherited):
             try:
                 site.firewall.unban(entry.ban, self._clock())
             except CommandError as error:
@@ -234,19 +249,27 @@ class Runner:
     def _unbanned(self, entry: Entry) -> None:
         if entry.announced:
             notices.unbanned(entry.ban)
+        if (holder := self.bans.get(entry.ban.jail, entry.ban.ip)) is not None:
+            holder.inherited = False
         self.bans.remove(entry)
 
     # Check and repair ---------------------------------------------------------
 
-    def _regular_check(self, now: float) -> None:
-        """Check the sections that have bans, now and every `reinittime`."""
-        self._check_all()
-        interval = max(1.0, self._settings.reinittime)
-        self._timer.at(now + interval, self._regular_check)
+    def _check_regularly(self) -> None:
+        """Check the sections that have bans, now and every `reinittime`.
 
-    def _check_all(self) -> None:
-        for jail in self.bans.jails():
-            self._jobs.put(functools.partial(self._check, jail))
+        The pause begins when the last check is over, and bans that were ordered
+        meanwhile come between two checks: slow checks must not hold them up.
+        """
+        self._check_each(sorted(self.bans.jails()))
+
+    def _check_each(self, jails: list[str]) -> None:
+        if jails:
+            self._check(jails[0])
+            self._jobs.put(lambda: self._check_each(jails[1:]))
+        else:
+            interval = max(1.0, self._settings.reinittime)
+            self._timer.after(interval, lambda: self._jobs.put(self._check_regularly))
 
     def _check(self, jail: str) -> bool:
         """Tell whether a section's firewall is as we left it; if not, see to that."""
@@ -261,33 +284,65 @@ class Runner:
             return False
         return True
 
-    def _repair(self, site: Site) -> bool:
+    def _repair(self, site: Site, entry: Entry) -> bool:
         """After a failed command: return True if all was set up again.
 
         If the check passes, the firewall is as it should be, and the fault lies
-        with that one command.
+        with that one command. Without a check there is no telling; then all is
+        set up anew once for each ban, and not again if that did not help.
         """
-        return not site.firewall.intact() and self._reinitialize()
+        if site.firewall.intact():
+            return False
+        if not site.firewall.can_check:
+            if entry.repaired:
+                return False
+            entry.repaired = True
+        return self._reinitialize(entry)
 
-    def _reinitialize(self) -> bool:
-        """Set up everything again and ban everybody again, if it is allowed."""
-        now = self._clock()
-        allowed = self._last_reinit + self._settings.reinittime
-        if now <= allowed:
-            log.info("the firewall can be set up again in %.0f s", allowed - now)
-            self._timer.at(allowed + 0.01, lambda now: self._check_all())
+    def _reinitialize(self, entry: Entry | None = None) -> bool:
+        """Set up everything again and ban everybody again, if it is allowed.
+
+        Args:
+            entry: the ban whose command failed, if that is why.
+        """
+        if self._ticks() < self._repair_allowed:
+            self._check_later()
             return False
         self._reinits += 1
         if 0 <= self._settings.maxreinits < self._reinits:
             self._give_up("reinits follow too often, or too many reinit attempts")
             return False
-        self._last_reinit = now
+        # Repairs that do not help come at growing intervals: each lets everybody in.
+        pause = growing_pause(self._settings.reinittime, self._reinits, REPAIR_LONGEST)
+        self._repair_allowed = self._ticks() + pause
         log.warning("#%d reinitialization of firewalls", self._reinits)
         self._take_down(self._scaffold.sites(), lift=False)
         self._scaffold.stop_base()
-        if self._set_up():
+        if self._set_up() and self._has_helped(entry):
             self._reinits = 0
         return True
+
+    def _has_helped(self, entry: Entry | None) -> bool:
+        """Tell whether a repair has made good what was wrong."""
+        checkable = [site for site in self._scaffold.sites() if site.firewall.can_check]
+        return all(site.firewall.intact() for site in checkable) and (
+            entry is None or entry.state is not State.FAILED
+        )
+
+    def _check_later(self) -> None:
+        """Look again as soon as a repair is allowed."""
+        if self._check_due:
+            return
+        self._check_due = True
+        pause = self._repair_allowed - self._ticks()
+        log.info("the firewall can be set up again in %.0f s", pause)
+        self._timer.after(pause, lambda: self._jobs.put(self._check_now))
+
+    def _check_now(self) -> None:
+        self._check_due = False
+        for jail in sorted(self.bans.jails()):
+            if not self._check(jail):
+                return
 
     # Set up and take down -----------------------------------------------------
 
@@ -313,7 +368,7 @@ class Runner:
             except CommandError as error:
                 report(error, _level(entry))
                 self._failed(entry, str(error))
-                self._retry(Verb.BAN, entry)
+                self._retry(self._ban, entry)
 
     def _report_down(self) -> None:
         """Mark the bans of sections that could not be set up: they are not in force."""
@@ -326,15 +381,19 @@ class Runner:
                 log.error("%s: %d ban(s) are not in force", site.name, len(waiting))
 
     def _start_later(self) -> None:
+        if self._start_due:
+            return
         self._attempts += 1
         if 0 <= self._settings.maxreinits < self._attempts:
             return self._give_up("Too many attempts to initialize the firewall")
+        self._start_due = True
         pause = growing_pause(self._settings.polltime, self._attempts, START_LONGEST)
         log.warning("#%d attempt to initialize the firewalls", self._attempts)
-        self._timer.at(self._clock() + pause, lambda now: self._jobs.put(self._start_again))
+        self._timer.after(pause, lambda: self._jobs.put(self._start_again))
 
     def _start_again(self) -> None:
         """Try again to set up; perhaps it failed because the ground is gone by now."""
+        self._start_due = False
         up = [site for site in self._scaffold.sites() if site.up]
         for site in up:
             self._check(site.name)
@@ -346,16 +405,21 @@ class Runner:
     def _take_down(self, sites: list[Site], lift: bool) -> None:
         """Remove every ban and every chain that is ours; errors do not stop us.
 
+        Where lifting bans one by one takes too long, `fwend` has to do.
+
         Args:
             lift: the bans are over; otherwise they are only put aside.
         """
         for site in sites:
+            enough = self._ticks() + LIFT_BUDGET
             for entry in self.bans.of(site.name):
-                if lift or entry.state is State.LIFTING:
-                    self._let_go(site, entry)
-                else:
+                if not (site.firewall.can_stop and self._ticks() > enough):
                     self._release(site, entry)
+                if lift or entry.state is State.LIFTING:
+                    self._unbanned(entry)
+                else:
                     entry.state, entry.touched = State.WANTED, False
+                entry.inherited = False
             self._scaffold.stop(site)
 
     # Other commands -----------------------------------------------------------
@@ -368,7 +432,7 @@ class Runner:
         self._take_down([site for site in changed if site.name not in actions], lift=True)
         self._take_down([site for site in changed if site.name in actions], lift=False)
         self._scaffold.replace(settings, actions)
-        self._settings = settings
+        self._settings, self._attempts = settings, 0
         self._set_up()
 
 

@@ -49,18 +49,24 @@ def run(command: str, variables: Mapping[str, str], timeout: float) -> None:
     except (OSError, ValueError) as error:  # too long; with a NUL
         raise CommandError(f"'{command}' could not be started: {error}") from error
     with process:
-        output, finished = _collect(process, timeout)
-        # Also after a normal end: what the command left running in the
-        # background keeps no pipe of ours, but a killed one leaves nobody.
+        try:
+            output, finished = _collect(process, timeout)
+        except OSError as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise CommandError(f"'{command}' could not be watched: {error}") from error
+        # What the command left running in the background keeps no pipe of ours
+        # after a normal end, but a killed one leaves nobody.
         if not finished:
             os.killpg(process.pid, signal.SIGKILL)
         status = process.wait()
+    shown = _shown(output)
     if not finished:
-        reason = f"took more than {timeout:g} s and was killed"
-        raise CommandError(f"'{command}' {reason}", _shown(output))
+        raise CommandError(f"'{command}' took more than {timeout:g} s and was killed", shown)
     if status:
         reason = f"returned {_wait_status(status)} ({_explain(status)})"
-        raise CommandError(f"'{command}' {reason}", _shown(output))
+        raise CommandError(f"'{command}' {reason}", shown)
+    for line in shown:  # of several lines, one before the last may have failed
+        log.info("  %s", line)
 
 
 def report(error: CommandError, level: int = logging.ERROR, what: str = "") -> None:

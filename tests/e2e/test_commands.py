@@ -145,9 +145,9 @@ def test_a_failing_ban_is_an_error_once_however_often_it_is_tried(host: Host) ->
     config = host.config("SSH", fwban="echo no such set >&2; false", fwcheck="true")
     with RunningDaemon(host.root, config) as daemon:
         host.attack(ATTACKER)
-        daemon.wait_for("next try to ban", times=1)
+        daemon.wait_for("next try for", times=1)
         errors = host.messages("ERROR")
-        daemon.wait_for("next try to ban", times=3)
+        daemon.wait_for("next try for", times=3)
         assert errors and host.messages("ERROR") == errors
         assert daemon.count(r"Ban \(") == 0
 
