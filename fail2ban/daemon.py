@@ -59,7 +59,7 @@ class Event(enum.Enum):
     STARTED = "the first attempt to set up the firewall is over"
 
 
-_SIGNALS = {
+_SIGNALS: dict[int, Event] = {
     signal.SIGTERM: Event.END,
     signal.SIGINT: Event.END,
     signal.SIGHUP: Event.RELOAD,
@@ -136,9 +136,10 @@ class Daemon:
         assert plan.settings is not None
         self._settings, self._plan, self._load = plan.settings, plan, load
         self._messages, self._ready = messages, ready
-        # A queue that a signal handler may use, and a pipe that wakes a read:
-        # a signal that lands on another thread would not wake us from the queue.
+        # What other threads ask for, and a pipe that wakes the main thread: a signal
+        # that lands on another thread would not wake it from the queue.
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._ending = False
         self._wakeups, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         self._status = 0
@@ -187,14 +188,15 @@ class Daemon:
         return self._status
 
     def _catch_signals(self) -> None:
-        # Python writes a byte for each signal to the pipe, and calls the handler,
-        # which may take no lock: SimpleQueue promises that.
+        # A handler may take no lock, and runs some time later. So let Python write
+        # the number of each signal to the pipe; only if that is full, the end must
+        # not be lost.
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         for number in _SIGNALS:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: object) -> None:
-        self._events.put(_SIGNALS[signal.Signals(number)])
+        self._ending |= _SIGNALS[number] is Event.END
 
     def _start(self, unclean: bool) -> None:
         self._thread("timer", functools.partial(self._timer.run, self._stop))
@@ -221,11 +223,11 @@ class Daemon:
             self._status = 1
 
     def _next_events(self) -> set[Event]:
-        os.read(self._wakeups, 65536)
-        events: set[Event] = set()
+        written = os.read(self._wakeups, 65536)
+        events = {_SIGNALS[number] for number in written if number in _SIGNALS}
         while not self._events.empty():
             events.add(self._events.get())
-        return events
+        return events | {Event.END} if self._ending else events
 
     def _end(self) -> None:
         """Stop in the order of the way of a line, so that nobody waits for a dead one."""
@@ -266,7 +268,7 @@ class Daemon:
         """Wake the main thread; any thread."""
         self._events.put(event)
         with contextlib.suppress(BlockingIOError):  # a full pipe wakes, too
-            os.write(self._wake, b"!")
+            os.write(self._wake, b"\0")  # no signal has this number
 
     def _give_up(self, reason: str) -> None:
         log.error("Exiting: %s", reason)
@@ -294,8 +296,10 @@ class Daemon:
         if plan.settings is None:
             log.error("The configuration cannot be used: the old settings stay")
             return
-        if not plan.jails and not self._jails.all_disabled(plan):
-            log.error("No section of it would run, and some are missing: the old settings stay")
+        if not plan.settings.jails and not plan.broken:
+            # An empty or cut file is an accident. Who wants no protection disables
+            # the sections, or ends the daemon.
+            log.error("The configuration has no section: the old settings stay")
             return
         old, self._settings = self._settings, plan.settings
         _warn_of_restart(old, plan.settings)

@@ -127,11 +127,6 @@ class Jails:
         for jail in paused + fresh:
             jail.start()
 
-    def all_disabled(self, plan: Plan) -> bool:
-        """Tell whether every section that runs is there in `plan`, but not enabled."""
-        there = {jail.name for jail in plan.settings.jails} if plan.settings else set()
-        return self._running.keys() <= there
-
     def close(self) -> None:
         """Stop reading; the bans are left to the runner."""
         for jail in self._running.values():
