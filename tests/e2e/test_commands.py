@@ -17,13 +17,18 @@ from pathlib import Path
 import pytest
 
 from tests import needs
-from tests.e2e.daemon import RunningDaemon, wait_until
+from tests.e2e.daemon import RunningDaemon
+from tests.e2e.host import Host
 
 pytestmark = needs.root()
 
 ATTACKER, OTHER = "203.0.113.1", "198.51.100.7"
 
-DEFAULT = """\
+
+class NotingHost(Host):
+    """A host whose shared commands make notes, too."""
+
+    defaults = """\
 [DEFAULT]
 logtargets = {root}/f2b.log
 maxfailures = 1
@@ -32,54 +37,15 @@ cmdstart = echo cmdstart >> {root}/out
 cmdend = echo cmdend >> {root}/out
 """
 
-SECTION = """
-[{name}]
-enabled = true
-logfile = {root}/{name}.log
-failregex = failed login of .* from <HOST>$
-fwstart = echo start {name} >> {root}/out
-fwend = echo end {name} >> {root}/out
-fwban = echo ban {name} <ip> >> {root}/out
-fwunban = echo unban {name} <ip> >> {root}/out
-"""
-
-
-class Host:
-    """A folder with logs that are attacked and the notes of the commands."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.out = root / "out"
-        self.out.touch()
-
-    def config(self, *sections: str, default: str = "", **options: str) -> str:
-        """Return a configuration; `options` are added to the first section."""
-        for name in sections:
-            (self.root / f"{name}.log").touch()
-        texts = [SECTION.format(root=self.root, name=name) for name in sections]
-        texts[0] += "".join(f"{name} = {text}\n" for name, text in options.items())
-        return DEFAULT.format(root=self.root) + default + "".join(texts)
-
-    def attack(self, ip: str, section: str = "SSH", user: str = "root") -> None:
-        moment = time.strftime("%b %d %H:%M:%S")
-        with (self.root / f"{section}.log").open("a", newline="") as log:
-            log.write(f"{moment} host sshd: failed login of {user} from {ip}\n")
-
-    def notes(self) -> list[str]:
-        return self.out.read_text().splitlines()
-
-    def wait_for(self, note: str) -> None:
-        wait_until(lambda: note in self.notes(), explain=lambda: f"{note}: {self.notes()}")
-
     def messages(self, level: str) -> list[str]:
         """Return the daemon's messages of a level, in order."""
-        log = (self.root / "f2b.log").read_text()
-        return [line.partition(f" {level}: ")[2] for line in log.splitlines() if level in line]
+        lines = self.log.read_text().splitlines()
+        return [line.partition(f" {level}: ")[2] for line in lines if level in line]
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+def host(tmp_path: Path) -> NotingHost:
+    return NotingHost(tmp_path)
 
 
 # A command that hangs. It takes a minute, so the other tests run meanwhile: the first
@@ -87,9 +53,9 @@ def host(tmp_path: Path) -> Host:
 
 
 @pytest.fixture(scope="module")
-def hanging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, RunningDaemon]]:
+def hanging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NotingHost, RunningDaemon]]:
     """A daemon whose command to ban ATTACKER never ends, nor does the child of that command."""
-    host = Host(tmp_path_factory.mktemp("hanging"))
+    host = NotingHost(tmp_path_factory.mktemp("hanging"))
     groups = host.root / "groups"
     never = f"[ <ip> != {ATTACKER} ] || {{ echo $$ >> {groups}; sleep 600 & wait; }}"
     config = host.config("SSH", "Web", fwban=never, fwcheck="true")
@@ -119,7 +85,7 @@ def test_reading_goes_on_while_a_command_hangs(hanging: tuple[Host, RunningDaemo
 # Failing ----------------------------------------------------------------------
 
 
-def test_a_ban_is_told_when_its_command_works_and_not_before(host: Host) -> None:
+def test_a_ban_is_told_when_its_command_works_and_not_before(host: NotingHost) -> None:
     """It fails three times. Promise F1: told once when it starts and once when it ends."""
     script = host.root / "ban.sh"
     script.write_text(
@@ -141,7 +107,7 @@ def test_a_ban_is_told_when_its_command_works_and_not_before(host: Host) -> None
     assert host.notes()[-3:] == [f"unban SSH {ATTACKER}", "end SSH", "cmdend"]
 
 
-def test_a_failing_ban_is_an_error_once_however_often_it_is_tried(host: Host) -> None:
+def test_a_failing_ban_is_an_error_once_however_often_it_is_tried(host: NotingHost) -> None:
     config = host.config("SSH", fwban="echo no such set >&2; false", fwcheck="true")
     with RunningDaemon(host.root, config) as daemon:
         host.attack(ATTACKER)
@@ -152,7 +118,7 @@ def test_a_failing_ban_is_an_error_once_however_often_it_is_tried(host: Host) ->
         assert daemon.count(r"Ban \(") == 0
 
 
-def test_commands_that_cannot_start_end_the_daemon_after_maxreinits_attempts(host: Host) -> None:
+def test_commands_that_cannot_start_end_the_daemon_after_maxreinits_attempts(host: NotingHost) -> None:
     default = "maxreinits = 2\n"
     config = host.config("SSH", "Web", default=default, fwstart="false")
     with RunningDaemon(host.root, config) as daemon:
@@ -167,7 +133,7 @@ def test_commands_that_cannot_start_end_the_daemon_after_maxreinits_attempts(hos
 
 @pytest.mark.parametrize("status", [0, 1])
 def test_a_command_that_prints_megabytes_neither_blocks_nor_fills_the_log(
-    host: Host, status: int
+    host: NotingHost, status: int
 ) -> None:
     flood = f"head -c 20000000 /dev/zero | tr '\\0' x; echo flooded >> {host.out}; exit {status}"
     config = host.config("SSH", "Web", fwban=flood, fwcheck="true")
@@ -183,7 +149,7 @@ def test_a_command_that_prints_megabytes_neither_blocks_nor_fills_the_log(
         assert daemon.stop() == 0
 
 
-def test_a_command_may_leave_a_program_in_the_background(host: Host) -> None:
+def test_a_command_may_leave_a_program_in_the_background(host: NotingHost) -> None:
     left = f"sleep 600 & echo $! > {host.root}/left; echo ban <ip> >> {host.out}"
     with RunningDaemon(host.root, host.config("SSH", fwban=left)) as daemon:
         host.attack(ATTACKER)
@@ -212,7 +178,7 @@ HOSTILE = [
 ]
 
 
-def test_no_text_of_a_log_line_reaches_a_shell_or_a_terminal(host: Host) -> None:
+def test_no_text_of_a_log_line_reaches_a_shell_or_a_terminal(host: NotingHost) -> None:
     """The text is there for those who ask for it, quoted as variables are."""
     trap = host.root / "trap"
     ban = f'echo "ban <section> <ip> <failures>" >> {host.out};'
@@ -237,7 +203,7 @@ def test_no_text_of_a_log_line_reaches_a_shell_or_a_terminal(host: Host) -> None
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_defect_17_a_command_that_runs_at_the_end_is_let_finish_and_undone(
-    host: Host, number: signal.Signals
+    host: NotingHost, number: signal.Signals
 ) -> None:
     """In the foreground, SIGTERM left the firewall as it was."""
     ban = f"echo begin >> {host.out}; sleep 1; echo finish >> {host.out}"
@@ -253,7 +219,7 @@ def test_defect_17_a_command_that_runs_at_the_end_is_let_finish_and_undone(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_defect_17_an_end_during_the_start_stops_what_was_started_and_starts_no_more(
-    host: Host, number: signal.Signals
+    host: NotingHost, number: signal.Signals
 ) -> None:
     """SIGINT during the start did the same."""
     slow = f"echo begin >> {host.out}; sleep 1; echo finish >> {host.out}"
@@ -264,7 +230,7 @@ def test_defect_17_an_end_during_the_start_stops_what_was_started_and_starts_no_
     assert host.notes() == ["cmdstart", "begin", "finish", "end SSH", "cmdend"]
 
 
-def test_an_end_while_the_firewall_cannot_be_set_up_is_obeyed(host: Host) -> None:
+def test_an_end_while_the_firewall_cannot_be_set_up_is_obeyed(host: NotingHost) -> None:
     config = host.config("SSH", "Web", fwstart="false", default="maxreinits = -1\n")
     with RunningDaemon(host.root, config) as daemon:
         daemon.wait_for("#2 attempt to initialize the firewalls")
@@ -272,7 +238,7 @@ def test_an_end_while_the_firewall_cannot_be_set_up_is_obeyed(host: Host) -> Non
     assert host.notes()[-2:] == ["end Web", "cmdend"]
 
 
-def test_further_signals_during_the_end_change_nothing(host: Host) -> None:
+def test_further_signals_during_the_end_change_nothing(host: NotingHost) -> None:
     slow = f"echo begin end >> {host.out}; sleep 1; echo finish end >> {host.out}"
     with RunningDaemon(host.root, host.config("SSH", fwend=slow)) as daemon:
         host.attack(ATTACKER)
@@ -288,7 +254,7 @@ def test_further_signals_during_the_end_change_nothing(host: Host) -> None:
     assert daemon.count("Restoring firewall rules...") == 1
 
 
-def test_ctrl_c_on_the_terminal_does_not_reach_the_commands(host: Host) -> None:
+def test_ctrl_c_on_the_terminal_does_not_reach_the_commands(host: NotingHost) -> None:
     """The terminal sends SIGINT to its whole foreground group, commands of ours included."""
     ban = f"ps -o pgid= -p $$ > {host.root}/group; echo begin >> {host.out};"
     ban += f" sleep 1; echo finish >> {host.out}"
@@ -301,7 +267,7 @@ def test_ctrl_c_on_the_terminal_does_not_reach_the_commands(host: Host) -> None:
     assert "finish" in host.notes()
 
 
-def test_after_a_kill_the_next_start_first_removes_what_was_left(host: Host) -> None:
+def test_after_a_kill_the_next_start_first_removes_what_was_left(host: NotingHost) -> None:
     ready = f"grep 'start Web' {host.out}"
     with RunningDaemon(host.root, host.config("SSH", "Web"), ready=ready) as daemon:
         host.attack(ATTACKER)

@@ -21,59 +21,29 @@ import pytest
 from fail2ban import __version__
 from tests import needs
 from tests.e2e.daemon import PROGRAM, ROOT, RunningDaemon, wait_until
+from tests.e2e.host import Host
 
 ATTACKER, OTHER, THIRD = "203.0.113.1", "198.51.100.7", "2001:db8::3"
 
-DEFAULT = """\
+needs_root = needs.root()
+
+
+class Machine(Host):
+    """A host on which the program is run as a user would."""
+
+    defaults = """\
 [DEFAULT]
 logtargets = {root}/f2b.log
 pidlock = {root}/fail2ban.pid
 maxfailures = 1
 """
 
-SECTION = """
-[{name}]
-enabled = true
-logfile = {root}/{name}.log
-failregex = failed login of .* from <HOST>$
-fwstart = echo start {name} >> {root}/out
-fwend = echo end {name} >> {root}/out
-fwban = echo ban {name} <ip> >> {root}/out
-fwunban = echo unban {name} <ip> >> {root}/out
-"""
-
-needs_root = needs.root()
-
-
-class Host:
-    """A folder with a configuration, logs and the notes of the commands."""
-
     def __init__(self, root: Path) -> None:
-        self.root = root
+        super().__init__(root)
         self.conf, self.pidfile = root / "fail2ban.conf", root / "fail2ban.pid"
-        self.out, self.log = root / "out", root / "f2b.log"
-        self.out.touch()
-
-    def config(self, *sections: str, default: str = "", extra: str = "") -> str:
-        """Return a configuration; a section is a name, or a name and options by line."""
-        text = DEFAULT.format(root=self.root) + default
-        for section in sections:
-            name, _, options = section.partition("\n")
-            (self.root / f"{name}.log").touch()
-            text += SECTION.format(root=self.root, name=name) + options + "\n"
-        return text + extra
 
     def write(self, *sections: str, default: str = "", extra: str = "") -> None:
         self.conf.write_text(self.config(*sections, default=default, extra=extra))
-
-    def attack(self, ip: str, section: str = "SSH", age: float = 0.0) -> None:
-        """Log a failure; `age` in seconds."""
-        moment = time.strftime("%b %d %H:%M:%S", time.localtime(time.time() - age))
-        with (self.root / f"{section}.log").open("a") as log:
-            log.write(f"{moment} host sshd: failed login of root from {ip}\n")
-
-    def notes(self) -> list[str]:
-        return self.out.read_text().splitlines()
 
     def run(self, *flags: str) -> subprocess.CompletedProcess[str]:
         """Run the program to its end, or until it is in the background."""
@@ -94,18 +64,15 @@ class Host:
     def pid(self) -> int:
         return int(self.pidfile.read_text())
 
-    def wait_for(self, note: str) -> None:
-        wait_until(lambda: note in self.notes(), explain=lambda: f"{note}: {self.notes()}")
-
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PATH": needs.PATH, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
+def host(tmp_path: Path) -> Iterator[Machine]:
     """Return a host; a daemon that is left in its background is killed."""
-    host = Host(tmp_path)
+    host = Machine(tmp_path)
     yield host
     for pid in daemons(host.conf):
         os.kill(pid, signal.SIGKILL)
@@ -139,7 +106,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_names_every_flag_and_the_default_file(host: Host, flag: str) -> None:
+def test_help_names_every_flag_and_the_default_file(host: Machine, flag: str) -> None:
     done = host.run(flag)
     assert (done.returncode, done.stderr) == (0, "")
     for each in "-b -c -d -e -f -h -i -k -p -r -t -v -V --help --version --check".split():
@@ -148,7 +115,7 @@ def test_help_names_every_flag_and_the_default_file(host: Host, flag: str) -> No
 
 
 @pytest.mark.parametrize("flag", ["-V", "--version"])
-def test_version_is_printed(host: Host, flag: str) -> None:
+def test_version_is_printed(host: Machine, flag: str) -> None:
     done = host.run(flag)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"fail2ban {__version__}\n", "")
 
@@ -167,7 +134,7 @@ def test_version_is_printed(host: Host, flag: str) -> None:
     ],
 )
 def test_defect_19_a_command_line_that_makes_no_sense_is_status_2_and_says_why(
-    host: Host, flags: list[str], named: str
+    host: Machine, flags: list[str], named: str
 ) -> None:
     """An unparsable `-r` ended in a traceback. Nothing is started."""
     host.write("SSH")
@@ -177,14 +144,14 @@ def test_defect_19_a_command_line_that_makes_no_sense_is_status_2_and_says_why(
     assert not host.pidfile.exists() and not host.notes()
 
 
-def test_check_of_a_good_configuration_names_its_sections(host: Host) -> None:
+def test_check_of_a_good_configuration_names_its_sections(host: Machine) -> None:
     host.write("SSH", "Web\nenabled = false", "Mail box")
     done = host.run("--check", "-c", str(host.conf), "words", "mean", "nothing")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "The configuration is good. Sections that will run: SSH, Mail box\n"
 
 
-def test_check_reports_all_errors_with_file_and_line_and_is_status_78(host: Host) -> None:
+def test_check_reports_all_errors_with_file_and_line_and_is_status_78(host: Machine) -> None:
     host.write(
         "SSH",
         "Web\nfailregex = ( from <HOST>",
@@ -208,7 +175,7 @@ def test_check_reports_all_errors_with_file_and_line_and_is_status_78(host: Host
     assert "[SSH]" not in done.stderr
 
 
-def test_check_changes_nothing_and_needs_no_root(host: Host) -> None:
+def test_check_changes_nothing_and_needs_no_root(host: Machine) -> None:
     host.write("SSH")
     done = as_nobody("--check", host=host)
     assert done.returncode == 0, done.stderr
@@ -216,13 +183,13 @@ def test_check_changes_nothing_and_needs_no_root(host: Host) -> None:
 
 
 @pytest.mark.parametrize("flags", [[], ["-b"], ["--check"]])
-def test_a_file_that_is_not_there_is_status_78(host: Host, flags: list[str]) -> None:
+def test_a_file_that_is_not_there_is_status_78(host: Machine, flags: list[str]) -> None:
     done = host.run(*flags, "-c", "nowhere.conf")
     assert done.returncode == 78
     assert "nowhere.conf: cannot read it (No such file or directory)" in done.stderr
 
 
-def as_nobody(*flags: str, host: Host) -> subprocess.CompletedProcess[str]:
+def as_nobody(*flags: str, host: Machine) -> subprocess.CompletedProcess[str]:
     """Run the program without root's powers.
 
     They are dropped after the imports: nobody may not be allowed to read Python's folder.
@@ -246,7 +213,7 @@ def as_nobody(*flags: str, host: Host) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("flags", [[], ["-b"]])
 def test_defect_16_not_root_is_told_on_the_terminal_and_is_status_1(
-    host: Host, flags: list[str]
+    host: Machine, flags: list[str]
 ) -> None:
     host.write("SSH")
     done = as_nobody(*flags, host=host)
@@ -254,7 +221,7 @@ def test_defect_16_not_root_is_told_on_the_terminal_and_is_status_1(
 
 
 @needs_root
-def test_dry_run_shows_the_commands_and_runs_none(host: Host) -> None:
+def test_dry_run_shows_the_commands_and_runs_none(host: Machine) -> None:
     with RunningDaemon(host.root, host.config("SSH"), "-d") as daemon:
         host.attack(ATTACKER)
         daemon.wait_for(f"would run: echo ban SSH {ATTACKER} >> ")
@@ -268,7 +235,7 @@ def test_dry_run_shows_the_commands_and_runs_none(host: Host) -> None:
 
 
 @needs_root
-def test_defect_3_the_command_line_beats_default_and_a_section_beats_both(host: Host) -> None:
+def test_defect_3_the_command_line_beats_default_and_a_section_beats_both(host: Machine) -> None:
     default = f"maxfailures = 4\nbantime = 600\nfindtime = 10m\nignoreip = {THIRD}\n"
     own = "maxfailures = 1\nbantime = 55\nfindtime = 1w\nignoreip = 192.0.2.77"
     config = host.config("SSH", f"Own\n{own}", default=default)
@@ -298,7 +265,7 @@ def test_defect_3_the_command_line_beats_default_and_a_section_beats_both(host: 
 
 
 @needs_root
-def test_p_beats_pidlock(host: Host) -> None:
+def test_p_beats_pidlock(host: Machine) -> None:
     elsewhere = host.root / "elsewhere.pid"
     host.write("SSH")
     assert host.background("-p", "elsewhere.pid").returncode == 0
@@ -310,7 +277,7 @@ def test_p_beats_pidlock(host: Host) -> None:
 
 @needs_root
 @pytest.mark.parametrize("names", ["web,FTP", "web:ftp", "Web Ftp"])
-def test_e_enables_sections_in_any_case(host: Host, names: str) -> None:
+def test_e_enables_sections_in_any_case(host: Machine, names: str) -> None:
     sections = [f"{name}\nenabled = false" for name in ("Web", "Ftp", "Old")]
     config = host.config("SSH", *sections)
     with RunningDaemon(host.root, config, "-e", names) as daemon:
@@ -321,7 +288,7 @@ def test_e_enables_sections_in_any_case(host: Host, names: str) -> None:
 
 
 @needs_root
-def test_each_v_says_more(host: Host) -> None:
+def test_each_v_says_more(host: Machine) -> None:
     host.write("SSH")
     for flags, levels in [
         ([], {"WARNING"}),
@@ -337,7 +304,7 @@ def test_each_v_says_more(host: Host) -> None:
 
 
 @needs_root
-def test_three_times_v_shows_the_place_in_the_program(host: Host) -> None:
+def test_three_times_v_shows_the_place_in_the_program(host: Machine) -> None:
     with RunningDaemon(host.root, host.config("SSH"), "-vv") as daemon:
         daemon.wait_for(r"is running \[daemon\.py:\d+ MainThread\]$")
 
@@ -348,7 +315,7 @@ def test_three_times_v_shows_the_place_in_the_program(host: Host) -> None:
 @needs_root
 @pytest.mark.parametrize("flags", [[], ["-b"]])
 def test_a_second_instance_is_refused_with_the_pid_of_the_first(
-    host: Host, flags: list[str]
+    host: Machine, flags: list[str]
 ) -> None:
     host.write("SSH")
     assert host.background().returncode == 0
@@ -361,7 +328,7 @@ def test_a_second_instance_is_refused_with_the_pid_of_the_first(
 
 
 @needs_root
-def test_of_five_started_at_the_same_instant_exactly_one_runs(host: Host) -> None:
+def test_of_five_started_at_the_same_instant_exactly_one_runs(host: Machine) -> None:
     host.write("SSH")
     command = [sys.executable, str(PROGRAM), "-b", "-c", str(host.conf)]
     started = [
@@ -375,7 +342,7 @@ def test_of_five_started_at_the_same_instant_exactly_one_runs(host: Host) -> Non
 
 
 @needs_root
-def test_defect_15_a_pid_file_with_the_number_of_another_program_is_no_lock(host: Host) -> None:
+def test_defect_15_a_pid_file_with_the_number_of_another_program_is_no_lock(host: Machine) -> None:
     host.write("SSH")
     with subprocess.Popen(["sleep", "600"]) as stranger:
         try:
@@ -392,7 +359,7 @@ def test_defect_15_a_pid_file_with_the_number_of_another_program_is_no_lock(host
 
 
 @needs_root
-def test_k_returns_when_the_instance_is_gone_and_everything_is_undone(host: Host) -> None:
+def test_k_returns_when_the_instance_is_gone_and_everything_is_undone(host: Machine) -> None:
     host.write("SSH\nfwend = sleep 1; echo end SSH >> %(o)s\no = " + str(host.out))
     host.attack(ATTACKER)
     assert host.background().returncode == 0
@@ -404,7 +371,7 @@ def test_k_returns_when_the_instance_is_gone_and_everything_is_undone(host: Host
     assert host.notes()[-2:] == [f"unban SSH {ATTACKER}", "end SSH"]
 
 
-def test_k_without_an_instance_is_status_1(host: Host) -> None:
+def test_k_without_an_instance_is_status_1(host: Machine) -> None:
     host.write("SSH")
     killed = host.run("-k", "-c", str(host.conf))
     assert (killed.returncode, killed.stderr) == (1, "fail2ban: No running Fail2Ban found\n")
@@ -414,7 +381,7 @@ def test_k_without_an_instance_is_status_1(host: Host) -> None:
 
 
 @needs_root
-def test_defect_16_what_fails_before_detaching_is_told_on_the_terminal(host: Host) -> None:
+def test_defect_16_what_fails_before_detaching_is_told_on_the_terminal(host: Machine) -> None:
     host.write("SSH\nfailregex = ( from <HOST>")
     broken = host.background()
     assert broken.returncode == 78
@@ -427,7 +394,7 @@ def test_defect_16_what_fails_before_detaching_is_told_on_the_terminal(host: Hos
 
 
 @needs_root
-def test_defect_16_what_fails_after_detaching_is_told_on_the_terminal_too(host: Host) -> None:
+def test_defect_16_what_fails_after_detaching_is_told_on_the_terminal_too(host: Machine) -> None:
     host.write("SSH\nfwstart = echo no such table; exit 4", default="maxreinits = 0\n")
     failed = host.background()
     assert failed.returncode == 1
@@ -437,14 +404,14 @@ def test_defect_16_what_fails_after_detaching_is_told_on_the_terminal_too(host: 
 
 
 @needs_root
-def test_b_returns_when_the_firewall_is_set_up(host: Host) -> None:
+def test_b_returns_when_the_firewall_is_set_up(host: Machine) -> None:
     host.write("SSH\nfwstart = sleep 1; echo done >> %(o)s\no = " + str(host.out))
     assert host.background().returncode == 0
     assert host.notes() == ["done"]
 
 
 @needs_root
-def test_an_instance_that_is_ended_while_it_starts_is_no_success(host: Host) -> None:
+def test_an_instance_that_is_ended_while_it_starts_is_no_success(host: Machine) -> None:
     host.write("SSH\nfwstart = echo begin >> %(o)s; sleep 1\no = " + str(host.out))
     command = [sys.executable, str(PROGRAM), "-b", "-c", str(host.conf)]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as starting:
@@ -456,7 +423,7 @@ def test_an_instance_that_is_ended_while_it_starts_is_no_success(host: Host) -> 
 
 
 @needs_root
-def test_the_daemon_leaves_the_terminal_its_folder_and_its_files(host: Host) -> None:
+def test_the_daemon_leaves_the_terminal_its_folder_and_its_files(host: Machine) -> None:
     """Started on a terminal of its own, with a file open that is not the daemon's."""
     host.write("SSH")
     host.attack(ATTACKER)
@@ -495,7 +462,7 @@ def test_the_daemon_leaves_the_terminal_its_folder_and_its_files(host: Host) -> 
 
 @needs_root
 @pytest.mark.parametrize("redirections", ["<&- >&- 2>&-", "<&-", ">&- 2>&-"])
-def test_b_works_without_standard_input_and_output(host: Host, redirections: str) -> None:
+def test_b_works_without_standard_input_and_output(host: Machine, redirections: str) -> None:
     """As some init scripts and cron jobs close them."""
     host.write("SSH")
     command = f'exec "{sys.executable}" "{PROGRAM}" -b -c "{host.conf}" {redirections}'
@@ -507,7 +474,7 @@ def test_b_works_without_standard_input_and_output(host: Host, redirections: str
 
 
 @needs_root
-def test_what_the_daemon_and_its_commands_write_is_for_root_only(host: Host) -> None:
+def test_what_the_daemon_and_its_commands_write_is_for_root_only(host: Machine) -> None:
     host.write(f"SSH\nfwban = echo <ip> > {host.root}/made")
     host.attack(ATTACKER)
     before = os.umask(0)
@@ -521,7 +488,7 @@ def test_what_the_daemon_and_its_commands_write_is_for_root_only(host: Host) -> 
 
 
 @needs_root
-def test_paths_of_the_command_line_mean_where_the_user_stood(host: Host) -> None:
+def test_paths_of_the_command_line_mean_where_the_user_stood(host: Machine) -> None:
     """Also at a reload, when the daemon stands in `/`."""
     host.write("SSH")
     assert host.run("-b", "-c", host.conf.name, "-v").returncode == 0
@@ -537,7 +504,7 @@ def test_paths_of_the_command_line_mean_where_the_user_stood(host: Host) -> None
 
 
 @needs_root
-def test_a_broken_section_is_told_and_left_out_and_the_others_run(host: Host) -> None:
+def test_a_broken_section_is_told_and_left_out_and_the_others_run(host: Machine) -> None:
     config = host.config("SSH", "Web\nfailregex = ( from <HOST>", "Old\nfwban = 50%")
     with RunningDaemon(host.root, config) as daemon:
         assert daemon.count(r"ERROR: \S+:\d+: \[Web\] failregex: ") == 1
@@ -556,7 +523,7 @@ def reload(daemon: RunningDaemon, config: str) -> None:
 
 
 @needs_root
-def test_a_reload_touches_only_what_has_changed(host: Host) -> None:
+def test_a_reload_touches_only_what_has_changed(host: Machine) -> None:
     """Same is left alone, Changed moves its ban, Gone is lifted, New starts, Broken stays."""
     old = host.config("Same\nmaxfailures = 3", "Changed", "Gone", "Broken\nmaxfailures = 2")
     new = host.config(
@@ -603,7 +570,7 @@ def test_a_reload_touches_only_what_has_changed(host: Host) -> None:
 @needs_root
 @pytest.mark.parametrize("broken", ["[DEFAULT\n", "nonsense\n", "", "[DEFAULT]\n", None])
 def test_a_file_that_cannot_be_used_changes_nothing_at_a_reload(
-    host: Host, broken: str | None
+    host: Machine, broken: str | None
 ) -> None:
     with RunningDaemon(host.root, host.config("SSH")) as daemon:
         host.attack(ATTACKER)
@@ -622,7 +589,7 @@ def test_a_file_that_cannot_be_used_changes_nothing_at_a_reload(
 
 
 @needs_root
-def test_other_limits_hold_from_the_reload_on_and_an_ignored_address_is_let_go(host: Host) -> None:
+def test_other_limits_hold_from_the_reload_on_and_an_ignored_address_is_let_go(host: Machine) -> None:
     with RunningDaemon(host.root, host.config("SSH\nmaxfailures = 2")) as daemon:
         for _ in range(2):
             host.attack(ATTACKER)
@@ -643,7 +610,7 @@ def test_other_limits_hold_from_the_reload_on_and_an_ignored_address_is_let_go(h
 
 
 @needs_root
-def test_sigusr1_opens_the_log_again(host: Host) -> None:
+def test_sigusr1_opens_the_log_again(host: Machine) -> None:
     with RunningDaemon(host.root, host.config("SSH")) as daemon:
         host.log.rename(host.root / "f2b.log.1")
         daemon.signal(signal.SIGUSR1)
@@ -654,7 +621,7 @@ def test_sigusr1_opens_the_log_again(host: Host) -> None:
 
 
 @needs_root
-def test_several_log_targets_one_of_which_is_syslog_and_one_cannot_be_opened(host: Host) -> None:
+def test_several_log_targets_one_of_which_is_syslog_and_one_cannot_be_opened(host: Machine) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
         syslog.bind(str(host.root / "dev-log.sock"))
         syslog.settimeout(60)
@@ -673,7 +640,7 @@ def test_several_log_targets_one_of_which_is_syslog_and_one_cannot_be_opened(hos
 
 
 @needs_root
-def test_defect_23_a_first_look_at_a_log_announces_no_rotation(host: Host) -> None:
+def test_defect_23_a_first_look_at_a_log_announces_no_rotation(host: Machine) -> None:
     host.write("SSH")
     host.attack(ATTACKER)
     with RunningDaemon(host.root, host.conf, "-v") as daemon:
@@ -682,7 +649,7 @@ def test_defect_23_a_first_look_at_a_log_announces_no_rotation(host: Host) -> No
 
 
 @needs_root
-def test_defect_2_a_ban_ends_and_failures_are_forgotten_while_no_log_changes(host: Host) -> None:
+def test_defect_2_a_ban_ends_and_failures_are_forgotten_while_no_log_changes(host: Machine) -> None:
     config = host.config("SSH\nbantime = 1\nmaxfailures = 2\nfindtime = 3")
     with RunningDaemon(host.root, config, "-v") as daemon:
         host.attack(OTHER)
