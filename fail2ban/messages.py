@@ -6,11 +6,14 @@ Source: fail2ban-conf-0.6.md section 9.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
 import os
+import queue
 import re
 import sys
+import threading
 import time
 from typing import TextIO
 
@@ -23,6 +26,10 @@ _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _PLAIN = "%(asctime)s %(levelname)s: %(message)s"
 _DETAILED = "%(asctime)s %(levelname)s: %(message)s [%(filename)s:%(lineno)d %(threadName)s]"
 _SYSLOG_PORT = 514
+
+#: Messages that wait for a terminal that is stopped; seconds to wait for it at the end.
+TERMINAL_LINES, TERMINAL_PATIENCE = 10_000, 1.0
+
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # in every locale
 
 
@@ -156,8 +163,47 @@ def _open(target: str, settings: LogSettings) -> logging.Handler:
     return handler
 
 
+class _TerminalHandler(logging.Handler):
+    """Writes to a terminal or pipe from a thread of its own.
+
+    Somebody may stop it (Ctrl-S, a pager): nobody else is to wait for him. What
+    does not fit into the queue meanwhile is dropped, and counted when he goes on.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lines: queue.Queue[str | None] = queue.Queue(TERMINAL_LINES)
+        self._lost = 0
+        self._thread = threading.Thread(target=self._write, name="terminal", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.put_nowait(self.format(record))
+        except queue.Full:
+            self._lost += 1
+
+    def close(self) -> None:
+        """Wait a moment for what is in the queue to be written."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put(None, timeout=TERMINAL_PATIENCE)
+        self._thread.join(TERMINAL_PATIENCE)
+        super().close()
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            lost, self._lost = self._lost, 0
+            note = f"({lost} messages are left out here)\n" if lost else ""
+            try:
+                self._stream.write(f"{note}{line}\n")
+                self._stream.flush()
+            except (OSError, ValueError):  # nobody reads any more
+                return
+
+
 def _stream(stream: TextIO, verbose: int) -> logging.Handler:
-    handler = logging.StreamHandler(stream)
+    handler = _TerminalHandler(stream)
     handler.setFormatter(SafeFormatter(_DETAILED if verbose > 2 else _PLAIN))
     return handler
 

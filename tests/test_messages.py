@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +127,49 @@ def test_traceback_keeps_its_lines(tmp_path: Path) -> None:
     messages.close()
     lines = (tmp_path / "log").read_text().splitlines()
     assert lines[1].startswith("Traceback") and lines[-1] == "RuntimeError: broken"
+
+
+class StoppedTerminal(io.StringIO):
+    """Keeps whoever writes to it waiting until it goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.goes_on = threading.Event(), threading.Event()
+
+    def write(self, text: str) -> int:
+        self.reached.set()
+        self.goes_on.wait()
+        return super().write(text)
+
+
+def test_stopped_terminal_keeps_nobody_waiting_and_is_told_what_it_has_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fail2ban.messages.TERMINAL_LINES", 10)
+    terminal = StoppedTerminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    messages = Messages(settings(), console=True)
+    log.warning("message 0")
+    assert terminal.reached.wait(60)
+    for number in range(1, 16):
+        log.warning("message %d", number)
+    terminal.goes_on.set()
+    messages.close()
+    lines = terminal.getvalue().splitlines()
+    assert lines[1] == "(5 messages are left out here)"
+    assert [line[-2:] for line in lines[2:]] == [f"{n:2}" for n in range(1, 11)]
+
+
+def test_terminal_that_never_goes_on_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fail2ban.messages.TERMINAL_PATIENCE", 0.05)
+    terminal = StoppedTerminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    messages = Messages(settings(), console=True)
+    log.warning("nobody reads this")
+    messages.close()
+    terminal.goes_on.set()
 
 
 def test_log_folder_that_vanishes_costs_messages_but_no_thread(
