@@ -14,11 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from daemon import DaemonContext
 
 from fail2ban import __version__
-from fail2ban.config.classic import Loaded
+from fail2ban.config.classic import MAIL, Loaded
 from fail2ban.decide.ignore import OwnAddresses
 from fail2ban.decide.timer import Timer
 from fail2ban.detect.names import Resolver
@@ -301,12 +302,16 @@ class Daemon:
             # the sections, or ends the daemon.
             log.error("The configuration has no section: the old settings stay")
             return
-        old, self._settings = self._settings, plan.settings
-        _warn_of_restart(old, plan.settings)
-        if plan.settings.log != old.log:
-            self._messages.configure(plan.settings.log)
-        if plan.settings.mail != old.mail:
-            self._set_mail(plan.settings.mail)
+        old, new = self._settings, plan.settings
+        if MAIL in plan.broken:
+            log.error("[%s] is broken now: its old settings stay", MAIL)
+            new = replace(new, mail=old.mail)
+        self._settings = new
+        _warn_of_restart(old, new)
+        if new.log != old.log:
+            self._messages.configure(new.log)
+        if new.mail != old.mail:
+            self._set_mail(new.mail)
         self._jails.change(plan)
         log.info("The configuration is in use")
 

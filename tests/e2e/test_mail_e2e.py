@@ -199,3 +199,15 @@ def test_a_reload_uses_another_server_or_none(scene: Scene) -> None:
             daemon.wait_for(rf"SSH: Ban \(600 s\) {THIRD}$")
             assert daemon.stop() == 0
     assert (scene.subjects(), second.subjects()) == ([told(ATTACKER)], [told(OTHER)])
+
+
+def test_mail_goes_on_when_a_reload_finds_its_section_broken(scene: Scene) -> None:
+    with serving(scene.inbox, scene.port), RunningDaemon(scene.root, scene.config()) as daemon:
+        daemon.config.write_text(scene.config("user = 100%"))
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for(r"\[MAIL\] is broken now: its old settings stay")
+        daemon.wait_for("The configuration is in use")
+        scene.attack(ATTACKER)
+        scene.wait_for_mails(1)
+        assert daemon.stop() == 0
+    assert scene.subjects() == [f"[Fail2Ban] SSH: Banned {ATTACKER}"]
