@@ -131,7 +131,7 @@ def logrotate(directives: str) -> Callable[[Path, Writer], None]:
         program = shutil.which("logrotate", path=needs.PATH)
         assert program
         command = [program, "--force", "--state", str(rules.with_name("state")), str(rules)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
 
     return rotate
@@ -148,7 +148,7 @@ BY_COPY = """
  copytruncate
  prerotate
   kill -STOP {pid}
-  until grep -q '^State:.T' /proc/{pid}/status; do sleep 0.01; done
+  while grep -q '^State:.[RSD]' /proc/{pid}/status; do sleep 0.01; done
  endscript
  postrotate
   kill -CONT {pid}
