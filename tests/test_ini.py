@@ -3,26 +3,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fail2ban.config.ini import CLASSIC, Dialect, Ini, read
-
-#: The rules of the configuration tree (jail-conf.md section 2), to see that the
-#: table, not the reader, decides.
-TREE = Dialect(
-    separators="=:",
-    comment=re.compile(r"\s*[#;]"),
-    inline=re.compile(r"(.*?\s);"),
-    inline_everywhere=True,
-    deeper=True,
-    keep_blank=True,
-    strict=True,
-)
+from fail2ban.config.ini import CLASSIC, TREE, Dialect, Ini, read
 
 
 def classic(text: str) -> Ini:
@@ -156,9 +143,56 @@ def test_rules_of_the_tree_come_from_its_table() -> None:
     assert ini.problems == []
 
 
-def test_strict_dialect_reports_duplicates_with_the_line_of_the_first() -> None:
+def tree(line: str) -> Ini:
+    return read(f"[A]\n{line}\n", "f.conf", TREE)
+
+
+def tree_value(line: str) -> str:
+    ini = tree(line)
+    assert ini.problems == []
+    return ini.sections["A"].options["x"].text
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("x = a ; note", "a"),
+        ("x = a;b", "a;b"),
+        ("x = a;b ; note ; more", "a;b"),
+        ("x =;b", ";b"),
+        ("x = ;note", ""),
+        ("x = a\n  b ;note\n   # note\n  ; note\n  c", "a\nb\nc"),
+        ("x = a # no note", "a # no note"),
+        ("x = a\nrem this is a note\n  b", "a\nb"),
+        ("x = a\nREM\n  b", "a\nb"),
+        ("x = a\n  rem no note", "a\nrem no note"),
+        ('x = ""', '""'),
+        ("X : a=b", "a=b"),
+        ("x =\n  a", "a"),
+        ("x =\n\n  a\n\n  b\n\n", "\na\n\nb"),
+        ("  x = a\n    b\n  y = 1", "a\nb"),
+        ("x = a\n  [B]", "a\n[B]"),
+    ],
+)
+def test_line_of_a_tree_is_split_as_python_does(line: str, value: str) -> None:
+    assert tree_value(line) == value
+
+
+def test_option_of_a_tree_may_be_called_rem() -> None:
+    assert texts(tree("rem = 1\nrem : 2\nremote = 3"))["A"] == {"rem": "2", "remote": "3"}
+
+
+@pytest.mark.parametrize("line", ["x", "x ; = 1", "[B"])
+def test_line_of_a_tree_that_fits_nothing_is_an_error_of_its_section(line: str) -> None:
+    [problem] = tree(f"{line}\ny = 1").problems
+    assert (problem.severity, problem.section, problem.origin.line) == ("error", "A", 2)
+
+
+def test_strict_dialect_warns_of_duplicates_and_the_last_value_wins() -> None:
     text = "[A]\nx = 1\nx = 2\n[A]\n"
     problems = read(text, "f.conf", TREE).problems
+    assert [problem.severity for problem in problems] == ["warning", "warning"]
+    assert texts(read(text, "f.conf", TREE)) == {"A": {"x": "2"}}
     assert [(p.origin.line, p.section, p.option) for p in problems] == [(3, "A", "x"), (4, "A", "")]
     assert "line 2" in problems[0].text and "line 1" in problems[1].text
     assert read(text, "f.conf", replace(TREE, strict=False)).problems == []

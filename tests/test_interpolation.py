@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fail2ban.config.ini import CLASSIC, Value, read
+from fail2ban.config.ini import CLASSIC, TREE, Value, read
 from fail2ban.config.interpolation import (
     DEPTH,
     GROWTH,
@@ -16,6 +16,7 @@ from fail2ban.config.interpolation import (
     Scope,
     references,
 )
+from fail2ban.config.merged import merge
 from fail2ban.records import Origin, Problem
 
 
@@ -159,6 +160,104 @@ def test_references_of_a_text_are_its_names_in_lower_case() -> None:
     assert references("%(A)s %%(b)s %(c-d)s %(e)d %") == {"a", "c-d"}
 
 
+# The forms of a tree ---------------------------------------------------------
+
+
+def layered(*files: str, section: str = "A", filter: Layer | None = None) -> Scope:
+    """Return what a section sees of files that override each other."""
+    sections = merge("jail", Origin("f"), [read(text, "f.conf", TREE) for text in files]).sections
+    layers = [sections[name] for name in (section, "DEFAULT") if name in sections]
+    return Scope(layers, sections, filter)
+
+
+def options(**texts: str) -> dict[str, Value]:
+    return {name: Value(((text, 1),), Origin("o", 1)) for name, text in texts.items()}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("%(b/p)s", "of b"),
+        ("%(B/P)s", "of b"),
+        ("%(b/q)s", "default"),
+        ("%(default/p)s", "far"),
+        ("%(DEFAULT/p)s", "far"),
+        ("%(b/own)s", "near"),
+    ],
+)
+def test_reference_with_a_section_is_looked_up_there(text: str, expected: str) -> None:
+    far = "[DEFAULT]\np = far\nq = default\n"
+    seen = layered(f"{far}[A]\np = near\nx = {text}\n[b]\np = of b\nown = %(p)s\n")
+    assert expanded(seen, "x").text == expected
+
+
+def test_section_of_the_very_name_stands_before_one_that_differs_in_case() -> None:
+    seen = layered("[A]\nx = %(b/p)s %(B/p)s\n[B]\np = 1\n[b]\np = 2\n")
+    assert expanded(seen, "x").text == "2 1"
+
+
+@pytest.mark.parametrize("name", ["nowhere/p", "b/nothing", "known/nothing", "default/nothing"])
+def test_reference_to_no_section_or_option_is_an_error(name: str) -> None:
+    with pytest.raises(InterpolationError, match="names no option"):
+        expanded(layered(f"[A]\nx = %({name})s\n[b]\n"), "x")
+
+
+def test_known_goes_back_through_every_file_that_writes_the_option() -> None:
+    files = ["[A]\nx = 0\n", *(f"[A]\nx = %(known/x)s {age}\n" for age in range(1, 20))]
+    numbers = " ".join(str(age) for age in range(20))
+    assert expanded(layered(*files), "x").text == numbers
+
+
+def test_known_leads_from_the_section_to_default_and_through_its_past() -> None:
+    files = ["[DEFAULT]\nx = 1\n", "[DEFAULT]\nx = %(known/x)s 2\n", "[A]\nx = %(known/x)s 3\n"]
+    assert expanded(layered(*files), "x").text == "1 2 3"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["[A]\ny = 1\n", "[A]\ny = 2\n", "[A]\ny = 3\n"], "2"),
+        (["[DEFAULT]\ny = far\n", "[A]\ny = 1\n"], "far"),
+        (["[DEFAULT]\ny = 1\n", "[DEFAULT]\ny = 2\n"], "2"),
+        (["[A]\ny = 1\n"], "1"),
+    ],
+)
+def test_known_of_another_option_is_what_its_newest_value_overrides(
+    files: list[str], expected: str
+) -> None:
+    assert expanded(layered(*files, "[A]\nx = %(known/y)s\n"), "x").text == expected
+
+
+def test_known_of_the_oldest_value_is_an_error_not_a_circle() -> None:
+    with pytest.raises(InterpolationError, match="names no option"):
+        expanded(layered("[A]\nx = %(known/x)s\n"), "x")
+
+
+def test_file_that_is_read_twice_may_say_known_twice() -> None:
+    ini = read("[A]\nx = %(known/x)s.\n", "f.conf", TREE)
+    base = read("[A]\nx = 0\n", "f.conf", TREE)
+    sections = merge("jail", Origin("f"), [base, ini, ini]).sections
+    assert expanded(Scope([sections["A"]], sections), "x").text == "0.."
+
+
+def test_filter_of_a_jail_is_known_before_older_values() -> None:
+    known = Layer("filter", options(x="50% of filter"), literal=True)
+    seen = layered("[A]\nx = 1\ny = %(known/z)s\nz = z\n", "[A]\nx = %(known/x)s\n", filter=known)
+    assert expanded(seen, "x").text == "50% of filter"
+    assert expanded(seen, "y").text == "z"
+
+
+def test_arguments_are_not_known_but_to_themselves() -> None:
+    given_text = Layer("jail", options(x="argument"), literal=True, given=True)
+    sections = merge("f", Origin("f"), [read("[A]\nx = 1\ny = %(known/x)s\n", "f", TREE)]).sections
+    assert expanded(Scope([given_text, sections["A"]], sections), "y").text == "1"
+
+
+def test_text_from_another_section_knows_the_past_of_that_section() -> None:
+    files = ["[b]\np = 1\n", "[b]\np = %(known/p)s 2\n[A]\np = 9\nx = %(b/p)s\n"]
+    assert expanded(layered(*files), "x").text == "1 2"
+
+
 TEXT = st.lists(st.sampled_from(["%(a)s", "%(b)s", "%(c)s", "%(d)s", "%% ", "% ", "t", "\n  "]),
                 max_size=6).map("".join)  # fmt: skip
 
@@ -181,3 +280,33 @@ def test_interpolation_always_ends_with_text_or_with_a_line(options: dict[str, s
 def test_escaped_text_expands_to_itself(text: str) -> None:
     value = Value(((text.replace("%", "%%"), 1),), Origin("f.conf", 1))
     assert expanded(Scope([Layer("A", {"x": value})]), "x").text == text
+
+
+FORM = st.sampled_from(
+    ["%(a)s", "%(known/a)s", "%(known/b)s", "%(A/a)s", "%(b/a)s", "%(default/b)s", "%(b/c)s", "t"]
+)
+FORMS = st.lists(FORM, max_size=3).map(" ".join)
+SECTION = st.dictionaries(st.sampled_from("abc"), FORMS)
+FILES = st.lists(st.dictionaries(st.sampled_from(["A", "b", "DEFAULT"]), SECTION), max_size=4)
+
+
+@given(FILES)
+def test_forms_of_a_tree_always_end_with_text_or_with_a_line(
+    files: list[dict[str, dict[str, str]]],
+) -> None:
+    texts = [
+        "".join(
+            f"[{name}]\n" + "".join(f"{key} = {text}\n" for key, text in section.items())
+            for name, section in file.items()
+        )
+        for file in files
+    ]
+    seen = layered(*texts)
+    for name in "abc":
+        place = seen.find(name)
+        try:
+            value = seen.expand(place) if place else None
+        except InterpolationError as error:
+            assert error.problem.origin.line >= 1
+        else:
+            assert value is None or set(value.text) <= set("t ")

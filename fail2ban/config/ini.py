@@ -29,13 +29,13 @@ class Dialect:
         comment: matches, at its start, a line that is a comment as a whole.
         inline: matches, at its start, a text with a comment in it; group 1 is
             what stays.
-        inline_everywhere: look for `inline` in continuation lines too, not
+        inline_everywhere: look for `inline` in the whole of every line, not
             only behind the separator.
         deeper: a continuation is indented deeper than its option; otherwise
             every indented line is one, and only an option can be continued.
         keep_blank: a blank line inside a value is a line of the value.
-        strict: to write an option or a section twice is an error; otherwise
-            the last value wins and the sections merge.
+        strict: to write an option or a section twice is worth a warning; the
+            last value wins and the sections merge either way.
         quoted_empty: `""` behind the separator is the empty text.
     """
 
@@ -56,6 +56,19 @@ CLASSIC = Dialect(
     comment=re.compile(r"[#;]|rem(?:\s|$)", re.IGNORECASE),
     inline=re.compile(r"([^;]*\s);"),
     quoted_empty=True,
+)
+
+
+#: The files of a configuration tree. `rem` comments are from the days of Python 2,
+#: whose parser passed over such lines; an option may be called `rem` since.
+TREE = Dialect(
+    separators="=:",
+    comment=re.compile(r"\s*[#;]|rem(?:\s*$|\s+[^\s=:])", re.IGNORECASE),
+    inline=re.compile(r"(.*?\s);"),
+    inline_everywhere=True,
+    deeper=True,
+    keep_blank=True,
+    strict=True,
 )
 
 
@@ -100,8 +113,8 @@ class Ini:
 
     Attributes:
         sections: name -> section, in the order of the file.
-        problems: the lines that could not be read; `section` of each is where
-            it stands, empty before the first header.
+        problems: the lines that could not be read, and warnings; `section` of
+            each is where it stands, empty before the first header.
     """
 
     file: str
@@ -151,15 +164,17 @@ class _Reading:
         self.open: _Open | None = None
 
     def feed(self, line: str, number: int) -> None:
-        indent = len(line) - len(line.lstrip())
         if self.dialect.comment.match(line):
             return
+        if self.dialect.inline_everywhere:
+            line = self._without_comment(line)
+        indent = len(line) - len(line.lstrip())
         if not line.strip():
             self._blank(number)
         elif "\0" in line:
             self._refuse(line, number, "holds a NUL byte; expected text in UTF-8 or Latin-1")
         elif self.open and indent > (self.open.indent if self.dialect.deeper else 0):
-            self._continue(self.open, line, number)
+            self.open.lines.append((line.strip(), number))
         elif indent and not self.dialect.deeper:
             self._refuse(line, number, "is indented, but there is no option that it could continue")
         else:
@@ -191,8 +206,8 @@ class _Reading:
         origin = Origin(self.file, number)
         if self.dialect.strict and name in self.sections:
             first = self.sections[name].origin
-            text = f"the section is already in line {first.line}; expected one section of a name"
-            self.problems.append(Problem(origin, name, "", text))
+            text = f"the section is already in line {first.line}; both count as one"
+            self.problems.append(Problem(origin, name, "", text, "warning"))
         self.section = name
         self._keep_section(name, origin)
 
@@ -203,10 +218,6 @@ class _Reading:
     def _without_comment(self, text: str) -> str:
         found = self.dialect.inline.match(text)
         return found[1] if found else text
-
-    def _continue(self, option: _Open, line: str, number: int) -> None:
-        text = self._without_comment(line) if self.dialect.inline_everywhere else line
-        option.lines.append((text.strip(), number))
 
     def _blank(self, number: int) -> None:
         if self.open and self.dialect.keep_blank:
@@ -235,8 +246,8 @@ class _Reading:
         options = self.options[section]
         if self.dialect.strict and name in options:
             first = options[name].origin.line
-            text = f"the option is already in line {first}; expected one value for it"
-            self.problems.append(Problem(value.origin, section, name, text))
+            text = f"the option is already in line {first}; this value is used"
+            self.problems.append(Problem(value.origin, section, name, text, "warning"))
         options[name] = value
 
     def _keep_section(self, name: str, origin: Origin) -> None:

@@ -5,7 +5,12 @@ A `Scope` is what one section can see: layers of options, the nearest first.
 Text is expanded line by line, so that a mistake is reported where it stands,
 which may be another option, in another section, than the one that was asked for.
 
-Source: fail2ban-conf-0.6.md section 1.
+%(known/name)s is the value that an option had before: the next older one if the
+text is itself a value of that option, so that a chain of overrides has any length.
+%(default/name)s and %(section/name)s name the section to look in.
+
+Source: fail2ban-conf-0.6.md section 1, jail-conf.md sections 3 and 4.1, with the
+defects 4 and 5 of its section 16 mended.
 """
 
 from __future__ import annotations
@@ -13,15 +18,20 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fail2ban.config.ini import Value
+from fail2ban.config.places import Layer, Place, known, section_of
 from fail2ban.config.values import quoted
-from fail2ban.errors import Fail2BanError
+from fail2ban.errors import ConfigError
 from fail2ban.records import Problem
+
+__all__ = ["Layer", "Place", "Scope", "InterpolationError", "references"]
 
 #: How many references may lead from a value to the text they stand for.
 DEPTH = 10
+#: How many overrides of one option `known` goes back, which count as no reference.
+AGES = 50
 #: Characters that references may bring into one value. Ten levels of doubling
 #: a text would otherwise fill any memory.
 GROWTH = 1 << 18
@@ -31,54 +41,12 @@ _TOKEN = re.compile(r"%(?:(%)|\(([^)%]+)\)s)?")
 _ESCAPE = "write %% for a percent sign"
 
 
-class InterpolationError(Fail2BanError):
+class InterpolationError(ConfigError):
     """A value refers to nothing, or without end."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        super().__init__(str(problem))
-
-
-@dataclass(frozen=True)
-class Place:
-    """An option that was found.
-
-    Attributes:
-        section: where it is written; empty for the command line.
-        option: its name there, for messages.
-        literal: a `%` in it is just a character.
-    """
-
-    section: str
-    option: str
-    value: Value
-    literal: bool = False
-
-    def problem(self, text: str, number: int | None = None) -> Problem:
-        """Make an error about this option, or about the line `number` of it."""
-        origin = self.value.origin if number is None else self.value.place(number)
-        return Problem(origin, self.section, self.option, text)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Options that are looked at together.
-
-    Attributes:
-        section: where they are written, see `Place`.
-        options: lower-case name -> value.
-        literal: see `Place`.
-        labels: what messages call an option, where that is not its name.
-    """
-
-    section: str
-    options: Mapping[str, Value]
-    literal: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    def place(self, name: str) -> Place:
-        label = self.labels.get(name, name)
-        return Place(self.section, label, self.options[name], self.literal)
+        super().__init__([problem])
 
 
 def references(text: str) -> set[str]:
@@ -96,12 +64,25 @@ class _Expanded:
 
 
 @dataclass(frozen=True)
+class _Step:
+    """A value that was gone to, and the name by which it was called.
+
+    Attributes:
+        back: it is an older value of an option.
+    """
+
+    key: tuple[int, int]
+    name: str
+    back: bool = False
+
+
+@dataclass(frozen=True)
 class _Spot:
-    """A line of an option; `trail` names the options that led there, and itself."""
+    """A line of an option; `trail` names the values that led there, and itself."""
 
     place: Place
     number: int
-    trail: tuple[str, ...]
+    trail: tuple[_Step, ...]
 
     def error(self, text: str) -> InterpolationError:
         return InterpolationError(self.place.problem(text, self.number))
@@ -112,11 +93,20 @@ class Scope:
 
     Args:
         layers: where an option is looked for, nearest first.
+        sections: the others, which %(section/name)s can see.
+        filter: what is `known` before anything else: the filter of a jail.
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        sections: Mapping[str, Layer] | None = None,
+        filter: Layer | None = None,
+    ) -> None:
         self._layers = tuple(layers)
-        self._known: dict[str, _Expanded] = {}
+        self._sections = sections or {}
+        self._filter = filter
+        self._known: dict[tuple[int, int], _Expanded] = {}
 
     def find(self, *names: str) -> Place | None:
         """Return the nearest option of one of these names, the first name first."""
@@ -125,6 +115,43 @@ class Scope:
                 if name in layer.options:
                     return layer.place(name)
         return None
+
+    def refer(self, name: str, place: Place | None = None) -> Place | None:
+        """Return what a reference means that stands in `place`.
+
+        Args:
+            name: as written, maybe with a section. Its case counts only where two names
+                differ in nothing else.
+            place: where it stands, for `known`.
+        """
+        head, slash, tail = name.rpartition("/")
+        if found := self.find(name, name.lower()):
+            return found
+        if not slash:
+            return None
+        option = tail.lower()
+        if head.lower() == "known":
+            return self._before(option, place)
+        layer = section_of(head, self._sections)
+        if head.lower() == "default" or (layer and option not in layer.options):
+            layer = next(iter(self._default()), None)
+        return layer.place(option) if layer and option in layer.options else None
+
+    def _default(self) -> list[Layer]:
+        return [layer for name, layer in self._sections.items() if name == "DEFAULT"]
+
+    def _before(self, name: str, place: Place | None) -> Place | None:
+        """Return the value that the option had before the one that `place` is in."""
+        if self._filter and name in self._filter.options:
+            return self._filter.place(name)
+        home = self._sections.get(place.section) if place else None
+        if home and place and home.has(place, name) and not self._has(place, name):
+            # The text comes from another section, which has a past of its own.
+            return known(name, place, [home, *self._default()])
+        return known(name, place, self._layers)
+
+    def _has(self, place: Place, name: str) -> bool:
+        return any(layer.has(place, name) for layer in self._layers)
 
     def expand(self, place: Place) -> Value:
         """Return the value with every reference replaced.
@@ -139,12 +166,12 @@ class Scope:
             return place.value
         lines = [
             (piece, number)
-            for expanded, number in self._lines(place, (place.option,))
+            for expanded, number in self._lines(place, (_Step(place.key, place.option),))
             for piece in expanded.text.split("\n")
         ]
         return Value(tuple(lines), place.value.origin)
 
-    def _lines(self, place: Place, trail: tuple[str, ...]) -> list[tuple[_Expanded, int]]:
+    def _lines(self, place: Place, trail: tuple[_Step, ...]) -> list[tuple[_Expanded, int]]:
         lines, growth = [], 0
         for text, number in place.value.lines:
             spot = _Spot(place, number, trail)
@@ -169,36 +196,41 @@ class Scope:
         if token[1]:
             return _Expanded("%")
         if token[2]:
-            return self._reference(token[2].lower(), spot)
+            return self._reference(token[2], spot)
         # What stands behind the sign may be half of a password.
         secret = spot.place.option == "password"
         found = "%" if secret else text[token.start() : token.start() + 20]
         raise spot.error(f"{quoted(found)} is not '%(option)s'; {_ESCAPE}")
 
     def _reference(self, name: str, spot: _Spot) -> _Expanded:
-        found = quoted(f"%({name})s")
-        if name in spot.trail:
-            circle = quoted(" -> ".join([*spot.trail, name]))
+        place = self.refer(name, spot.place)
+        if place is None:
+            raise spot.error(self._unknown(name))
+        found = quoted(f"%({name.lower()})s")
+        if any(step.key == place.key for step in spot.trail):
+            names = [step.name for step in spot.trail]
+            circle = quoted(" -> ".join([*names, name.lower()]))
             raise spot.error(f"{found} leads back to itself, {circle}; refer to another option")
-        target = self._target(name, spot) if len(spot.trail) <= DEPTH else None
-        if target is None or len(spot.trail) + target.depth > DEPTH:
+        back = name.lower().startswith("known/")
+        taken = sum(not step.back for step in spot.trail) + (not back)
+        within = taken <= DEPTH + 1 and len(spot.trail) <= DEPTH + AGES
+        step = _Step(place.key, name.lower(), back)
+        target = self._target(place, (*spot.trail, step)) if within else None
+        if target is None or taken + target.depth > DEPTH + 1:
             expected = f"expected at most {DEPTH} references that lead from one to the next"
             raise spot.error(f"{found} leads too deep; {expected}")
-        return _Expanded(target.text, target.depth + 1)
+        return _Expanded(target.text, target.depth + (not back))
 
-    def _target(self, name: str, spot: _Spot) -> _Expanded:
-        """Return the whole text of the option `name`.
+    def _target(self, place: Place, trail: tuple[_Step, ...]) -> _Expanded:
+        """Return the whole text of `place`.
 
         Kept, since a few references in each of ten options multiply.
         """
-        if name not in self._known:
-            place = self.find(name)
-            if place is None:
-                raise spot.error(self._unknown(name))
-            self._known[name] = self._whole(place, (*spot.trail, name))
-        return self._known[name]
+        if place.key not in self._known:
+            self._known[place.key] = self._whole(place, trail)
+        return self._known[place.key]
 
-    def _whole(self, place: Place, trail: tuple[str, ...]) -> _Expanded:
+    def _whole(self, place: Place, trail: tuple[_Step, ...]) -> _Expanded:
         if place.literal:
             return _Expanded(place.value.text)
         lines = [expanded for expanded, _ in self._lines(place, trail)]
@@ -206,7 +238,8 @@ class Scope:
         return _Expanded(text, max(expanded.depth for expanded in lines))
 
     def _unknown(self, name: str) -> str:
-        known = {option for layer in self._layers for option in layer.options}
-        close = difflib.get_close_matches(name, sorted(known), n=1)
+        options = {option for layer in self._layers for option in layer.options}
+        close = difflib.get_close_matches(name.lower(), sorted(options), n=1)
         hint = f"did you mean '%({close[0]})s'?" if close else f"define {name!r}, or {_ESCAPE}"
-        return f"{quoted(f'%({name})s')} names no option of the section or of [DEFAULT]; {hint}"
+        found = quoted(f"%({name.lower()})s")
+        return f"{found} names no option of the section or of [DEFAULT]; {hint}"
