@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Hashable, Mapping
+from typing import Generic, Protocol, TypeVar
 
 from fail2ban.detect.directives import C_NAMES, Names, Reader, Translator, read_parts
 from fail2ban.detect.moments import moment
@@ -52,7 +52,7 @@ class ClassicDates:
         self._search = timeregex.search
         self._fit = re.compile(regex, re.IGNORECASE | re.DOTALL)
         self._readers = translator.readers
-        self._cache = _Cache()
+        self._cache = Moments[str]()
 
     def find(self, line: str, now: float) -> float | None:
         """Return seconds since the epoch; None where the line has no timestamp."""
@@ -128,7 +128,7 @@ class UsualDates:
             self._readers[f"T{number}"] = translator.readers
         # The two tests in front spare most places of a line all the others.
         self._search = re.compile(rf"(?<!\w)(?=[\w@+<-])(?:{'|'.join(regexes)})(?!\w)").search
-        self._cache = _Cache()
+        self._cache = Moments[str]()
 
     def find(self, line: str, now: float) -> float | None:
         """Return seconds since the epoch; None where the line has no timestamp."""
@@ -143,20 +143,26 @@ class UsualDates:
             return None
 
 
-class _Cache:
-    """Remembers the moments of texts for as long as `now` is in the same second."""
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Moments(Generic[Key]):
+    """Remembers the moments of texts for as long as `now` is in the same second.
+
+    It may be interrupted anywhere: what it remembers is never of another second.
+    """
 
     _SIZE = 256
 
     def __init__(self) -> None:
         self._second = 0
-        self._moments: dict[str, float] = {}
+        self._moments: dict[Key, float] = {}
 
-    def get(self, text: str, now: float, convert: Callable[[], float]) -> float:
-        """Return what `convert` returned, or now returns, for `text`."""
+    def get(self, key: Key, now: float, convert: Callable[[], float]) -> float:
+        """Return what `convert` returned, or now returns, for `key`."""
         if int(now) != self._second or len(self._moments) >= self._SIZE:
-            self._second = int(now)
             self._moments.clear()
-        if (known := self._moments.get(text)) is None:
-            known = self._moments[text] = convert()
+            self._second = int(now)
+        if (known := self._moments.get(key)) is None:
+            known = self._moments[key] = convert()
         return known

@@ -6,6 +6,8 @@ look like and how they are read; so a format is translated once into a regular
 expression whose groups are read one by one. The formats of `strptime` and the
 usual formats share that table.
 
+The formats of `datepattern` have a table that starts from it, see `treetokens`.
+
 Sources: fail2ban-conf-0.6.md sections 6 and 12 (defect 9); jail-conf.md section 8.3.
 """
 
@@ -22,6 +24,7 @@ from functools import partial
 from itertools import count
 
 from fail2ban.detect.moments import Parts
+from fail2ban.zones import ABBREVIATIONS
 
 Reader = Callable[[str], Parts]
 
@@ -119,28 +122,15 @@ def _plain(strftime: str) -> str:
     return re.sub(r"%[-_0^#EO]+(?=[A-Za-z])", "%", strftime)
 
 
-#: Hours east of Greenwich. Names with several meanings are left out, or have
-#: the one that logs of Unix systems mean most. Source: RFC 822 section 5.1 for
-#: the American ones, the IANA time zone database for the others.
-_ZONES = {
-    name: round(float(hours) * 3600)
-    for name, hours in (
-        item.split("=")
-        for item in (
-            "Z=0 UT=0 UTC=0 GMT=0 WET=0 WEST=1 BST=1 CET=1 CEST=2 MET=1 MEST=2 EET=2 EEST=3"
-            " SAST=2 CAT=2 WAT=1 EAT=3 MSK=3 MSD=4 TRT=3 PKT=5 NPT=5.75 WIB=7 WITA=8 WIT=9"
-            " ICT=7 HKT=8 SGT=8 PHT=8 AWST=8 JST=9 KST=9 ACST=9.5 ACDT=10.5 AEST=10 AEDT=11"
-            " NZST=12 NZDT=13 NST=-3.5 NDT=-2.5 AST=-4 ADT=-3 EST=-5 EDT=-4 CST=-6 CDT=-5"
-            " MST=-7 MDT=-6 PST=-8 PDT=-7 AKST=-9 AKDT=-8 HST=-10 BRT=-3 ART=-3 CLT=-4 CLST=-3"
-        ).split()
-    )
-}
-
-
-def _zones() -> dict[str, int]:
+def all_zones() -> dict[str, int]:
     """Return abbreviation -> seconds east of Greenwich; the local names win."""
     local = dict(zip(time.tzname, (-time.timezone, -time.altzone), strict=True))
-    return _ZONES | {name: offset for name, offset in local.items() if name.isalpha()}
+    return ABBREVIATIONS | {name: offset for name, offset in local.items() if name.isalpha()}
+
+
+def plain_zones() -> dict[str, int]:
+    """Return those that logs use: a single letter may mean anything, except Z."""
+    return {name: offset for name, offset in all_zones().items() if len(name) > 1 or name == "Z"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,22 +145,35 @@ def _read_number(part: str, text: str) -> Parts:
     return {part: int(text)}
 
 
-def _number(part: str, regex: str) -> Token:
+def number_token(part: str, regex: str) -> Token:
+    """Return the directive whose text is the number that a part of the date is."""
     return Token(regex, partial(_read_number, part))
 
 
-def _word(part: str, numbers: Mapping[str, int], flags: str = "i") -> Token:
+def word_token(part: str, numbers: Mapping[str, int], flags: str = "i") -> Token:
+    """Return the directive whose text is a name; by `flags` in any case."""
     longest_first = sorted(numbers, key=len, reverse=True)
     regex = "|".join(re.escape(name) for name in longest_first)
     by_name = {name.lower(): number for name, number in numbers.items()}
-    return Token(f"(?{flags}:{regex})", lambda text: {part: by_name[text.lower()]})
+    return Token(f"(?{flags}:{regex})", partial(_read_word, part, by_name))
+
+
+def _read_word(part: str, by_name: Mapping[str, int], text: str) -> Parts:
+    """Read a name in any case.
+
+    Raises:
+        ValueError: it only looks like one, as "\u017fep" does to `re`.
+    """
+    if (number := by_name.get(text.lower())) is None:
+        raise ValueError(f"unknown name {text!r}")
+    return {part: number}
 
 
 def _read_fraction(text: str) -> Parts:
     return {"microsecond": int(text.ljust(6, "0")[:6])}
 
 
-def _read_offset(text: str) -> Parts:
+def read_offset(text: str) -> Parts:
     """Read "Z", "UTC", "+02", "+0200", "+02:00" or "+02:00:00"."""
     if text[0] not in "+-":
         return {"offset": 0}
@@ -179,7 +182,7 @@ def _read_offset(text: str) -> Parts:
     return {"offset": -seconds if text[0] == "-" else seconds}
 
 
-def _read_epoch(text: str) -> Parts:
+def read_epoch(text: str) -> Parts:
     seconds, _, fraction = text.partition(".")
     return {"epoch": int(seconds), **_read_fraction(fraction or "0")}
 
@@ -200,38 +203,38 @@ def _read_tai64(text: str) -> Parts:
 
 
 _FIXED_TOKENS = {
-    "Y": _number("year", "[0-9]{4}"),
-    "ExY": _number("year", "20[0-9]{2}"),
+    "Y": number_token("year", "[0-9]{4}"),
+    "ExY": number_token("year", "20[0-9]{2}"),
     # POSIX: 69 to 99 are of the last century, thus no year at all.
     "y": Token("[0-9]{2}", lambda text: {"year": (int(text) - 69) % 100 + 1969}),
     "Exy": Token("[0-9]{2}", lambda text: {"year": 2000 + int(text)}),
-    "m": _number("month", "1[0-2]|0?[1-9]"),
-    "Exm": _number("month", "0[1-9]|1[0-2]"),
-    "d": _number("day", "3[01]|[12][0-9]|[0 ]?[1-9]"),
-    "Exd": _number("day", "3[01]|[12][0-9]|0[1-9]"),
-    "j": _number("yearday", "[0-9]{1,3}"),
-    "H": _number("hour", "2[0-3]|[01]?[0-9]"),
-    "k": _number("hour", " ?(?:2[0-3]|[01]?[0-9])"),
-    "ExH": _number("hour", "2[0-3]|[01][0-9]"),
-    "I": _number("hour12", "1[0-2]|0?[1-9]"),
-    "l": _number("hour12", " ?(?:1[0-2]|0?[1-9])"),
-    "M": _number("minute", "[0-5]?[0-9]"),
-    "ExM": _number("minute", "[0-5][0-9]"),
-    "S": _number("second", "6[01]|[0-5]?[0-9]"),
-    "ExS": _number("second", "6[01]|[0-5][0-9]"),
+    "m": number_token("month", "1[0-2]|0?[1-9]"),
+    "Exm": number_token("month", "0[1-9]|1[0-2]"),
+    "d": number_token("day", "3[01]|[12][0-9]|[0 ]?[1-9]"),
+    "Exd": number_token("day", "3[01]|[12][0-9]|0[1-9]"),
+    "j": number_token("yearday", "[0-9]{1,3}"),
+    "H": number_token("hour", "2[0-3]|[01]?[0-9]"),
+    "k": number_token("hour", " ?(?:2[0-3]|[01]?[0-9])"),
+    "ExH": number_token("hour", "2[0-3]|[01][0-9]"),
+    "I": number_token("hour12", "1[0-2]|0?[1-9]"),
+    "l": number_token("hour12", " ?(?:1[0-2]|0?[1-9])"),
+    "M": number_token("minute", "[0-5]?[0-9]"),
+    "ExM": number_token("minute", "[0-5][0-9]"),
+    "S": number_token("second", "6[01]|[0-5]?[0-9]"),
+    "ExS": number_token("second", "6[01]|[0-5][0-9]"),
     "f": Token("[0-9]{1,9}", _read_fraction),
     "w": Token("[0-6]", lambda text: {"weekday": (int(text) - 1) % 7}),
     "u": Token("[1-7]", lambda text: {"weekday": int(text) - 1}),
     "U": Token("5[0-3]|[0-4]?[0-9]", lambda text: {"week": int(text), "weekstart": 6}),
     "W": Token("5[0-3]|[0-4]?[0-9]", lambda text: {"week": int(text), "weekstart": 0}),
-    "V": _number("isoweek", "5[0-3]|[0-4]?[0-9]"),
-    "G": _number("year", "[0-9]{4}"),
-    "s": Token("[0-9]{1,11}", _read_epoch),
+    "V": number_token("isoweek", "5[0-3]|[0-4]?[0-9]"),
+    "G": number_token("year", "[0-9]{4}"),
+    "s": Token("[0-9]{1,11}", read_epoch),
     "z": Token(
-        r"Z|UTC|GMT|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9](?::?[0-5][0-9])?)?", _read_offset
+        r"Z|UTC|GMT|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9](?::?[0-5][0-9])?)?", read_offset
     ),
     # Ten digits that start so are a moment from 2001 to 2065.
-    "EPOCH": Token(r"[12][0-9]{9}(?:\.[0-9]{1,9})?", _read_epoch),
+    "EPOCH": Token(r"[12][0-9]{9}(?:\.[0-9]{1,9})?", read_epoch),
     "TAI64N": Token("@[0-9a-fA-F]{16}(?:[0-9a-fA-F]{8})?", _read_tai64),
 }
 _SHORTHANDS = {
@@ -247,16 +250,18 @@ _SHORTHANDS = {
 }
 
 
-def _tokens(names: Names) -> dict[str, Token]:
+def classic_tokens(names: Names) -> dict[str, Token]:
+    """Return the directives of `timepattern` and of the usual formats."""
+    zones = plain_zones()
     return {
         **_FIXED_TOKENS,
-        "b": _word("month", names.short_months),
-        "B": _word("month", names.months),
-        "a": _word("weekday", names.short_weekdays),
-        "A": _word("weekday", names.weekdays),
-        "p": _word("half", names.halves),
+        "b": word_token("month", names.short_months),
+        "B": word_token("month", names.months),
+        "a": word_token("weekday", names.short_weekdays),
+        "A": word_token("weekday", names.weekdays),
+        "p": word_token("half", names.halves),
         # "MET" may be a zone; "met", more often, is a word.
-        "Z": _word("offset", _zones(), flags=""),
+        "Z": word_token("offset", zones, flags=""),
     }
 
 
@@ -266,12 +271,19 @@ class Translator:
     Args:
         prefix: starts the name of each group, so that several patterns can
             become one.
+        tokens: by name; None: those of the classic language.
+
+    Attributes:
+        used: the names of the directives that were translated.
     """
 
-    def __init__(self, names: Names, prefix: str = "_") -> None:
+    def __init__(
+        self, names: Names, prefix: str = "_", tokens: Mapping[str, Token] | None = None
+    ) -> None:
         self.readers: dict[str, Reader] = {}
+        self.used: set[str] = set()
         self._prefix = prefix
-        self._tokens = _tokens(names)
+        self._tokens = classic_tokens(names) if tokens is None else tokens
         self._shorthands = {**_SHORTHANDS, **names.formats}
 
     def regex(self, pattern: str) -> str:
@@ -298,14 +310,19 @@ class Translator:
         if formats := self._shorthands.get(name):
             return f"(?:{'|'.join(map(self.strptime_regex, formats))})"
         if name not in self._tokens:
-            known = ", ".join(f"%{letter}" for letter in sorted({*self._tokens} | {*_SHORTHANDS}))
-            raise ValueError(f"{directive[0]!r} is no directive; expected one of {known}")
+            raise ValueError(f"{directive[0]!r} is no directive; expected one of {self._known()}")
+        self.used.add(name)
         group = f"{self._prefix}{len(self.readers)}"
         self.readers[group] = self._tokens[name].read
         return f"(?P<{group}>{self._tokens[name].regex})"
 
+    def _known(self) -> str:
+        keywords = ("EPOCH", "LEPOCH", "TAI64N")
+        names = sorted({*self._tokens, *self._shorthands} - {*keywords})
+        return ", ".join(f"%{name}" for name in names)
 
-_DIRECTIVE = re.compile(r"%(Ex[A-Za-z]|.|$)|\{(EPOCH|TAI64N)\}", re.DOTALL)
+
+_DIRECTIVE = re.compile(r"%(Ex[A-Za-z]|.|$)|\{(L?EPOCH|TAI64N)\}", re.DOTALL)
 _STRPTIME_PIECE = re.compile(
     r"(?P<directive>%(?:Ex[A-Za-z]|.|$))|(?P<blank>\s+)|[^%\s]+", re.DOTALL
 )

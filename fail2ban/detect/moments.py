@@ -7,8 +7,9 @@ Sources: fail2ban-conf-0.6.md sections 6 and 12 (defect 8); jail-conf.md section
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
+from functools import partial
 
 Parts = Mapping[str, int]  # what a text tells: {"month": 6, "day": 21, "hour": 16}
 
@@ -17,22 +18,30 @@ _DAY = 86400.0
 _SKEW = 60.0
 #: A year before this one is what programs write that know none.
 _FIRST_YEAR = 2000
+#: The last second that `datetime` can show in any zone.
+_LAST = 253402214400
 
 
-def moment(parts: Parts, now: float) -> float:
+def moment(parts: Parts, now: float, first_year: int = _FIRST_YEAR) -> float:
     """Return the moment, in seconds since the epoch, that `parts` describe.
 
     Without a year it is the latest such moment at most a day after `now`,
     since clocks differ and January follows December. Without any date it is
-    the latest at most a minute after `now`. Without a zone it is local time.
+    the latest at most a minute after `now`; with only the day of a month, one
+    at most a day after it. Without a zone it is local time.
+
+    Args:
+        first_year: a year before this one counts as none.
 
     Raises:
         ValueError: there is no such moment, as in "Feb 30".
     """
     if "epoch" in parts:
+        if parts["epoch"] > _LAST:
+            raise ValueError("it is after the year 9999")
         return parts["epoch"] + parts.get("microsecond", 0) / 1e6
     try:
-        if (year := parts.get("year", 0)) >= _FIRST_YEAR:
+        if (year := parts.get("year", 0)) >= first_year:
             return _at(_date(parts, year), parts, now)
         return _latest(parts, now)
     except OverflowError as error:
@@ -40,26 +49,38 @@ def moment(parts: Parts, now: float) -> float:
 
 
 def _latest(parts: Parts, now: float) -> float:
+    # `map` and no generators: a signal's exception is lost while one is closed.
     today = datetime.fromtimestamp(now).date()
-    if parts.keys() & {"month", "day", "yearday", "week", "isoweek"}:
+    days: Iterable[date | None]
+    limit = now + _DAY
+    if parts.keys() & {"month", "yearday", "week", "isoweek"}:
         # Feb 29 may be eight years back: 2100 is no leap year.
-        days = _anniversaries(parts, range(today.year + 1, today.year - 9, -1))
-        limit = now + _DAY
+        days = map(partial(_in_this_year, parts), range(today.year + 1, today.year - 9, -1))
+    elif "day" in parts:
+        this_month = today.year * 12 + today.month - 1
+        days = map(partial(_in_this_month, parts), range(this_month + 1, this_month - 4, -1))
     else:
-        days = (today + timedelta(days) for days in (1, 0, -1))
+        days = (today + timedelta(1), today, today - timedelta(1))
         limit = now + _SKEW
     for day in days:
-        if (result := _at(day, parts, now)) <= limit:
+        if day and (result := _at(day, parts, now)) <= limit:
             return result
     raise ValueError("no such day in any year")
 
 
-def _anniversaries(parts: Parts, years: Iterable[int]) -> Iterator[date]:
-    for year in years:
-        try:
-            yield _date(parts, year)
-        except ValueError:
-            continue
+def _in_this_year(parts: Parts, year: int) -> date | None:
+    try:
+        return _date(parts, year)
+    except ValueError:
+        return None
+
+
+def _in_this_month(parts: Parts, month: int) -> date | None:
+    """Return the day of a month that is counted from the year 0."""
+    try:
+        return date(month // 12, month % 12 + 1, parts["day"])
+    except ValueError:
+        return None
 
 
 def _date(parts: Parts, year: int) -> date:
@@ -97,5 +118,5 @@ def _at(day: date, parts: Parts, now: float) -> float:
     if "offset" in parts:
         return calendar.timegm(naive.timetuple()) - parts["offset"] + seconds
     # When the clock is set back an hour comes twice: a live log means the near one.
-    both = (naive.replace(fold=fold).timestamp() + seconds for fold in (0, 1))
+    both = [naive.replace(fold=fold).timestamp() + seconds for fold in (0, 1)]
     return min(both, key=lambda at: abs(at - now))
