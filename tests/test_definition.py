@@ -382,3 +382,9 @@ def test_any_definition_ends_with_text_or_with_a_place(
                     assert all(str(files.base) in str(problem) for problem in error.problems)
                 else:
                     assert value is None or value.lines
+
+
+def test_section_that_a_value_names_is_its_own(files: Files) -> None:
+    text = "[Definition]\nx = %(__name__)s <i> <store/p>\n[store]\np = %(__name__)s\n"
+    files.write("filter.d/f.conf", f"{text}[Init]\ni = %(__name__)s\n")
+    assert text_of(files.filter()) == "Definition Init store"

@@ -93,8 +93,8 @@ class Definition:
         self._merged, self._use, self._findings = merged, use, findings
         self._arguments = _argument_layer(use, merged.origin)
         self._layers = self._all_layers()
-        self._facts = fact_layer(DEFINITION, use.facts)
-        self._percent = Scope([self._facts, *self._layers], merged.sections)
+        facts = fact_layer(DEFINITION, use.facts)
+        self._percent = Scope([facts, *self._layers], merged.sections)
         self._stores: dict[str, Scope] = {}
         self._views = {one: self._view(one) for one in (None, *TAG_FAMILIES)}
         self._tags = {one: self._filler(view) for one, view in self._views.items()}
@@ -177,15 +177,20 @@ class Definition:
 
     def _expand(self, place: Place) -> Value:
         """Replace the percent forms of an option, which sees its own section first."""
-        store = place.section not in (DEFINITION, INIT, DEFAULT)
-        if place.literal or not store or place.section not in self._merged.sections:
+        main = place.section in (DEFINITION, DEFAULT)
+        if place.literal or main or place.section not in self._merged.sections:
             return self._percent.expand(place)
         if place.section not in self._stores:
-            passed, rest = self._layers[:2], self._layers[2:]
-            own = [self._merged.sections[place.section], self._merged.layer(DEFAULT)]
-            layers = [self._facts, *passed, *own, *rest]
-            self._stores[place.section] = Scope(layers, self._merged.sections)
+            self._stores[place.section] = self._store(place.section)
         return self._stores[place.section].expand(place)
+
+    def _store(self, section: str) -> Scope:
+        """Return what the values of a section other than [Definition] see."""
+        facts = fact_layer(section, self._use.facts)
+        passed, rest = self._layers[:2], self._layers[2:]
+        own = [self._merged.sections[section], self._merged.layer(DEFAULT)]
+        layers = [*passed, *own, *rest] if section != INIT else self._layers
+        return Scope([facts, *layers], self._merged.sections)
 
     # What is told ----------------------------------------------------------
 

@@ -88,7 +88,7 @@ class _Reading:
         for entry, origin in self._includes(found, "before"):
             self._include(path, entry, origin, here)
         self.listed.append(found)
-        self._paths.add(path)
+        self._paths.add(here[-1])
         if len(self.listed) > MOST:
             text = f"more than {MOST} files are read for one name; include fewer files"
             raise ConfigError([Problem(Origin(found.file), INCLUDES, "", text)])
@@ -96,7 +96,7 @@ class _Reading:
             self._include(path, entry, origin, here)
 
     def _include(self, path: Path, entry: str, origin: Origin, above: tuple[Path, ...]) -> None:
-        wanted = Path(os.path.normpath(path.parent / entry))
+        wanted = _shortest(path.parent / entry)
         found = self.open(wanted)
         if found is None:
             self._missing(wanted, entry, origin)
@@ -113,7 +113,7 @@ class _Reading:
     def _beside(self, wanted: Path, above: tuple[Path, ...]) -> None:
         """List the `.local` of an included file, if it is not listed yet."""
         local = wanted.with_suffix(".local")
-        if local in self._paths or Path(os.path.realpath(local)) in above:
+        if Path(os.path.realpath(local)) in {*self._paths, *above}:
             return
         if found := self.open(local):
             self.enter(local, found, above)
@@ -160,6 +160,12 @@ class _Reading:
             text = "the file is not UTF-8; it is read as Latin-1"
             self._findings.add(Problem(origin, "", "", text, "warning"))
             return raw.decode("latin-1")
+
+
+def _shortest(path: Path) -> Path:
+    """Return a path without `..`, unless that leads elsewhere: behind a link to a folder."""
+    short = Path(os.path.normpath(path))
+    return short if os.path.realpath(short) == os.path.realpath(path) else path
 
 
 def _contents(path: Path) -> bytes | None:
