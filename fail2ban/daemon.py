@@ -18,16 +18,26 @@ from dataclasses import replace
 
 from daemon import DaemonContext
 
-from fail2ban import __version__
-from fail2ban.config.classic import MAIL, Loaded
+from fail2ban import __version__, notices
+from fail2ban.config.classic import MAIL
+from fail2ban.config.loaded import Loaded
+from fail2ban.decide.history import Memory
+from fail2ban.decide.hosts import Hosts
 from fail2ban.decide.ignore import OwnAddresses
+from fail2ban.decide.judge import Court
 from fail2ban.decide.timer import Timer
+from fail2ban.detect import budget
+from fail2ban.detect.journal import Journal
+from fail2ban.detect.mainthread import MainThread
 from fail2ban.detect.names import Resolver
 from fail2ban.enforce import shell
+from fail2ban.enforce.asker import ShellAsker
 from fail2ban.enforce.firewall import host_families
 from fail2ban.enforce.mail import Mailer
+from fail2ban.enforce.mailaction import MailAction
 from fail2ban.enforce.runner import Runner
 from fail2ban.enforce.scaffold import Scaffold
+from fail2ban.enforce.tags import Counts, Lore
 from fail2ban.jail import Guard, Jails, Services
 from fail2ban.messages import Messages
 from fail2ban.pidlock import PidLock
@@ -147,29 +157,56 @@ class Daemon:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._timer = Timer(time.time, time.monotonic)
-        self._runner = Runner(
-            settings=self._settings.firewall,
+        self._lore = Lore(counts=self._counts)
+        self._post = MailAction(self._lore)
+        self._runner = self._make_runner()
+        self._main = MainThread(self._ring)
+        self._services = self._make_services()
+        self._jails = Jails(self._services, self._reconfigure)
+        self._mail: _MailThread | None = None
+
+    def _make_runner(self) -> Runner:
+        settings = self._settings
+        return Runner(
+            settings=settings.firewall,
             scaffold=Scaffold(
-                self._settings.firewall,
-                _actions(plan),
-                shell.dry_run if self._settings.firewall.dryrun else shell.run,
-                host_families(),
+                settings.firewall,
+                _actions(self._plan.jails),
+                self._shell(),
+                host_families(settings.ipv6),
+                self._lore,
+                self._post,
             ),
             timer=self._timer,
             clock=time.time,
             ticks=time.monotonic,
+            notices=notices.of(settings.modern),
             applied=self._notify,
             give_up=self._give_up,
         )
-        self._resolver = Resolver()
-        services = Services(
+
+    def _make_services(self) -> Services:
+        court = Court(
             bans=self._runner.bans,
             own=OwnAddresses(time.monotonic),
-            resolver=self._resolver,
-            guard=self._guard,
+            hosts=Hosts(),
+            history=Memory(),
+            notices=notices.of(self._settings.modern),
+            # To ask whom to ignore changes nothing: a dry run asks, too.
+            asker=ShellAsker(shell.run, self._lore),
         )
-        self._jails = Jails(services, self._reconfigure)
-        self._mail: _MailThread | None = None
+        return Services(court, Resolver(), Journal(self._guard), self._main, self._guard)
+
+    def _shell(self) -> shell.Shell:
+        return shell.dry_run if self._settings.firewall.dryrun else shell.run
+
+    def _counts(self, jail: str) -> Counts:
+        """Return what the tags <jail.…> say; on the runner's thread."""
+        judge = self._jails.judge(jail)
+        if judge is None:
+            return Counts()
+        banned = len(self._runner.bans.of(jail))
+        return Counts(banned, judge.banned_total, judge.found, judge.found_total)
 
     # The main thread ----------------------------------------------------------
 
@@ -189,6 +226,7 @@ class Daemon:
         return self._status
 
     def _catch_signals(self) -> None:
+        budget.install()
         # A handler may take no lock, and runs some time later. So let Python write
         # the number of each signal to the pipe; only if that is full, the end must
         # not be lost.
@@ -203,11 +241,12 @@ class Daemon:
         self._thread("timer", functools.partial(self._timer.run, self._stop))
         self._thread("runner", functools.partial(self._runner.run, unclean))
         self._thread("starter", self._tell_started)
+        self._thread("mail actions", functools.partial(self._post.run, self._stop), daemon=True)
         self._set_mail(self._settings.mail)
         self._jails.start(self._plan)
 
     def _wait(self) -> None:
-        """Do what is asked for until it is to end.
+        """Do what is asked for until it is to end; match the lines of all readers.
 
         Of many equal requests that have come meanwhile one is enough.
         """
@@ -217,6 +256,7 @@ class Daemon:
             Event.RELOAD: self._reload,
         }
         while not (asked := self._next_events()) & {Event.END, Event.FAILED}:
+            self._main.serve()
             for event, action in actions.items():
                 if event in asked:
                     action()
@@ -233,20 +273,26 @@ class Daemon:
     def _end(self) -> None:
         """Stop in the order of the way of a line, so that nobody waits for a dead one."""
         self._jails.close()
-        self._resolver.close()
+        self._main.close()
+        self._services.journal.close()
+        self._services.resolver.close()
+        self._services.court.hosts.close()
         self._stop.set()
         self._timer.wake()
         self._runner.finish()
         for thread in self._threads:
             thread.join()
+        self._post.finish()
         self._set_mail(None)
 
     # Threads ------------------------------------------------------------------
 
-    def _thread(self, name: str, body: Callable[[], None]) -> None:
-        thread = threading.Thread(target=self._guard, args=(name, body), name=name)
+    def _thread(self, name: str, body: Callable[[], None], daemon: bool = False) -> None:
+        """Start a thread; for the end of a daemon's, nobody waits."""
+        thread = threading.Thread(target=self._guard, args=(name, body), name=name, daemon=daemon)
         thread.start()
-        self._threads.append(thread)
+        if not daemon:
+            self._threads.append(thread)
 
     def _guard(self, name: str, body: Callable[[], None]) -> None:
         """Run one thread; its death stops the daemon.
@@ -266,8 +312,12 @@ class Daemon:
         self._tell(Event.STARTED)
 
     def _tell(self, event: Event) -> None:
-        """Wake the main thread; any thread."""
+        """Ask the main thread for something; any thread."""
         self._events.put(event)
+        self._ring()
+
+    def _ring(self) -> None:
+        """Wake the main thread; any thread."""
         with contextlib.suppress(BlockingIOError):  # a full pipe wakes, too
             os.write(self._wake, b"\0")  # no signal has this number
 
@@ -316,8 +366,8 @@ class Daemon:
         log.info("The configuration is in use")
 
     def _reconfigure(self, jails: Mapping[str, JailSettings]) -> None:
-        actions = {name: jail.action for name, jail in jails.items()}
-        self._runner.reconfigure(self._settings.firewall, actions)
+        families = host_families(self._settings.ipv6)
+        self._runner.reconfigure(self._settings.firewall, _actions(jails.values()), families)
 
 
 class _MailThread:
@@ -342,8 +392,8 @@ class _MailThread:
         self._thread.join(MAIL_PATIENCE)
 
 
-def _actions(plan: Plan) -> dict[str, ActionSettings]:
-    return {jail.name: jail.action for jail in plan.jails}
+def _actions(jails: Iterable[JailSettings]) -> dict[str, tuple[ActionSettings, ...]]:
+    return {jail.name: jail.actions for jail in jails}
 
 
 def _report(problems: Iterable[Problem]) -> None:
@@ -359,6 +409,7 @@ def _warn_of_restart(old: Settings, new: Settings) -> None:
         "pidlock": old.pidlock != new.pidlock,
         "locale": old.locale != new.locale,
         "debug": old.firewall.dryrun != new.firewall.dryrun,
+        "the language": old.modern != new.modern,
     }
     for option in (option for option, differs in fixed.items() if differs):
         log.warning("%s has changed; that takes effect at the next start", option)

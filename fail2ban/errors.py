@@ -31,10 +31,11 @@ class CommandError(Fail2BanError):
 
     Attributes:
         output: what it printed, by line, safe to be shown.
+        status: its exit status; None if it did not end by itself.
     """
 
-    def __init__(self, text: str, output: Iterable[str] = ()) -> None:
-        self.output = tuple(output)
+    def __init__(self, text: str, output: Iterable[str] = (), status: int | None = None) -> None:
+        self.output, self.status = tuple(output), status
         super().__init__(text)
 
 

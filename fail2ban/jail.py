@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fail2ban.decide.bans import Bans
-from fail2ban.decide.ignore import OwnAddresses
-from fail2ban.decide.judge import Judge
-from fail2ban.detect.filter import Filter
+from fail2ban.decide.judge import Court, Judge
+from fail2ban.detect.journal import Journal, JournalSource
 from fail2ban.detect.logs import Logs
+from fail2ban.detect.mainthread import MainThread
+from fail2ban.detect.match import Matcher
 from fail2ban.detect.names import Resolver
 from fail2ban.detect.reader import LogReader
+from fail2ban.detect.source import Source
 from fail2ban.detect.waker import Waker
 from fail2ban.plan import Plan
-from fail2ban.records import JailSettings
+from fail2ban.records import JailSettings, JournalSettings
 
 log = logging.getLogger(__name__)
 
@@ -30,31 +30,38 @@ Guard = Callable[[str, Callable[[], None]], None]
 class Services:
     """What all sections share."""
 
-    bans: Bans
-    own: OwnAddresses
+    court: Court
     resolver: Resolver
+    journal: Journal
+    main: MainThread
     guard: Guard
-    clock: Callable[[], float] = time.time
 
 
 class Jail:
-    """Starts, stops and changes one section; called on the main thread."""
+    """Starts, stops and changes one section; called on the main thread.
 
-    def __init__(self, settings: JailSettings, filter: Filter, services: Services) -> None:
+    Raises:
+        OSError, ValueError: its source cannot be opened.
+    """
+
+    def __init__(self, settings: JailSettings, filter: Matcher, services: Services) -> None:
         self.settings = settings
-        self._guard = services.guard
-        self._judge = Judge(settings, services.bans, services.own, services.clock)
+        self._services = services
+        self._waker = Waker()
+        self._source = self._open(settings, services.court.clock() - settings.findtime)
+        self.judge = Judge(settings, services.court)
         self._reader = LogReader(
             jail=settings.name,
-            logs=Logs(settings.logs),
+            source=self._source,
             match=filter.match,
-            report=self._judge.hear,
+            report=self.judge.hear,
             resolver=services.resolver,
             usedns=settings.filter.usedns,
-            waker=Waker(),
-            clock=services.clock,
+            waker=self._waker,
+            clock=services.court.clock,
             polltime=settings.polltime,
-            idle=self._judge.forget,
+            idle=self.judge.forget,
+            main=services.main,
         )
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -64,7 +71,7 @@ class Jail:
         self._stop = stop = threading.Event()
         name = f"reader/{self.settings.name}"
         self._thread = threading.Thread(
-            target=self._guard, args=(name, lambda: self._reader.run(stop)), name=name
+            target=self._services.guard, args=(name, lambda: self._reader.run(stop)), name=name
         )
         self._thread.start()
 
@@ -73,23 +80,60 @@ class Jail:
         self._stop.set()
         self._reader.wake()
         if self._thread is not None:
-            self._thread.join()
+            self._services.main.join(self._thread)
             self._thread = None
 
     def close(self) -> None:
         """Stop for good."""
         self.pause()
         self._reader.close()
+        self.judge.close()
 
-    def change(self, settings: JailSettings, filter: Filter) -> None:
-        """Take over other settings while paused; counts and positions stay."""
+    def change(self, settings: JailSettings, filter: Matcher) -> None:
+        """Take over other settings while paused; counts and positions stay.
+
+        Raises:
+            OSError, ValueError: the other source cannot be opened.
+        """
+        self._redirect(settings)
         self._reader.match = filter.match
         self._reader.usedns = settings.filter.usedns
         self._reader.polltime = settings.polltime
-        if settings.logs != self.settings.logs:
-            self._reader.logs.repattern(settings.logs)
         self.settings = settings
-        self._judge.configure(settings)
+        self.judge.configure(settings)
+
+    # Where the lines come from -------------------------------------------------
+
+    def _open(self, settings: JailSettings, since: float) -> Source:
+        """Open the source; of a journal only what is younger than `since`."""
+        if settings.journal is None:
+            return Logs(settings.logs, tails=settings.tails, encoding=settings.encoding)
+        journal = self._services.journal
+        return journal.source(settings.name, settings.journal, since, self._waker.wake)
+
+    def _redirect(self, settings: JailSettings) -> None:
+        """Read what the settings say from now on; a source that stays keeps its place."""
+        old, source = self.settings, self._source
+        if isinstance(source, Logs) and settings.journal is None:
+            if _files(settings) != _files(old):
+                source.repattern(settings.logs, settings.tails, settings.encoding)
+        elif isinstance(source, JournalSource) and _same_journal(old.journal, settings.journal):
+            source.rematch(settings.journal or JournalSettings())
+        elif old.journal != settings.journal:
+            # What was written before was counted, or belongs to others.
+            self._source = self._open(settings, self._services.court.clock())
+            self._reader.follow(self._source)
+
+
+def _files(settings: JailSettings) -> tuple[object, ...]:
+    return settings.logs, settings.tails, settings.encoding
+
+
+def _same_journal(old: JournalSettings | None, new: JournalSettings | None) -> bool:
+    """Tell whether two sections differ at most in what they want of a journal."""
+    if old is None or new is None:
+        return False
+    return replace(old, matches=()) == replace(new, matches=())
 
 
 class Jails:
@@ -127,6 +171,11 @@ class Jails:
         for jail in paused + fresh:
             jail.start()
 
+    def judge(self, name: str) -> Judge | None:
+        """Return the judge of a section; any thread."""
+        jail = self._running.get(name)
+        return jail.judge if jail is not None else None
+
     def close(self) -> None:
         """Stop reading; the bans are left to the runner."""
         for jail in self._running.values():
@@ -138,7 +187,7 @@ class Jails:
         for settings in wanted:
             try:
                 jails.append(Jail(settings, plan.filters[settings.name], self._services))
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 log.critical("[%s] is NOT guarded: %s", settings.name, error)
         return jails
 
@@ -155,6 +204,9 @@ class Jails:
             if wanted[name] != jail.settings:
                 log.info("[%s] has changed", name)
                 jail.pause()
-                jail.change(wanted[name], plan.filters[name])
                 paused.append(jail)
+                try:
+                    jail.change(wanted[name], plan.filters[name])
+                except (OSError, ValueError) as error:
+                    log.error("[%s] cannot change, its old settings stay: %s", name, error)
         return paused

@@ -1,57 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the daemon's own messages go: console, files, syslog.
+"""Where the daemon's own messages go: the terminal, files, syslog, the journal.
 
-Source: fail2ban-conf-0.6.md section 9.
+Source: fail2ban-conf-0.6.md section 9; jail-conf.md section 11.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import logging.handlers
 import os
-import queue
-import re
 import sys
-import threading
-import time
-from typing import TextIO
+from dataclasses import replace
 
 from fail2ban.records import LogSettings
-from fail2ban.text import printable
+from fail2ban.targets import STREAMS, close, open_target
 
 log = logging.getLogger(__name__)
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
-_PLAIN = "%(asctime)s %(levelname)s: %(message)s"
-_DETAILED = "%(asctime)s %(levelname)s: %(message)s [%(filename)s:%(lineno)d %(threadName)s]"
-_SYSLOG_PORT = 514
-
-#: Messages that wait for a terminal that is stopped; seconds to wait for it at the end.
-TERMINAL_LINES, TERMINAL_PATIENCE = 10_000, 1.0
-
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # in every locale
-
-
-class SafeFormatter(logging.Formatter):
-    r"""Keep a message on its line: what a log line brought in is shown as `\x1b`.
-
-    A traceback keeps its lines.
-    """
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = printable(record.message)
-        return super().formatMessage(record)
-
-
-class _SyslogFormatter(SafeFormatter):
-    """Write the line as programs write it to /dev/log: time, name, PID, message."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        now = time.localtime(record.created)
-        clock = f"{now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
-        stamp = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {clock}"
-        return f"{stamp} fail2ban[{os.getpid()}]: {super().formatMessage(record)}"
 
 
 class Messages:
@@ -79,7 +44,7 @@ class Messages:
         for handler in self._handlers:
             _close(handler)
         self._settings, self._handlers = settings, opened
-        root.setLevel(_LEVELS[min(settings.verbose, len(_LEVELS) - 1)])
+        root.setLevel(settings.level or _LEVELS[min(settings.verbose, len(_LEVELS) - 1)])
         for error in errors:
             log.error("%s", error)
 
@@ -96,140 +61,51 @@ class Messages:
     def _open_all(self, settings: LogSettings) -> tuple[list[logging.Handler], list[str]]:
         handlers: list[logging.Handler] = []
         errors: list[str] = []
-        if self._console and not ("STDERR" in settings.targets and _same_terminal()):
-            handlers.append(_stream(sys.stdout, settings.verbose))
         targets = list(dict.fromkeys(settings.targets))
-        if not self._console and "STDERR" in targets:
-            targets.remove("STDERR")
-            errors.append("Unable to log to STDERR: there is no terminal in the background")
+        if self._wants_console(settings):
+            handlers += _try("STDOUT", settings, errors)
         for target in targets:
-            try:
-                handlers.append(_open(target, settings))
-            except OSError as error:
-                errors.append(f"Unable to log to {target}: {error.strerror or error}")
-        if not handlers and "SYSLOG" not in targets:
-            try:
-                handlers.append(_open("SYSLOG", settings))
-            except OSError as error:
-                errors.append(f"Unable to log to SYSLOG: {error.strerror or error}")
+            if target in STREAMS and not self._console:
+                errors.append(f"Unable to log to {target}: there is no terminal in the background")
+            else:
+                handlers += _try(target, settings, errors)
+        if not handlers:
+            handlers += self._last_resort(settings, errors)
         return handlers, errors
 
+    def _wants_console(self, settings: LogSettings) -> bool:
+        """Tell whether the terminal gets what it was not named for: 0.6 always showed it."""
+        if settings.aligned or not self._console or "STDOUT" in settings.targets:
+            return False
+        return not ("STDERR" in settings.targets and _same_terminal())
 
-class _FileHandler(logging.handlers.WatchedFileHandler):
-    """Notices by itself when the file was renamed or removed.
+    def _last_resort(self, settings: LogSettings, errors: list[str]) -> list[logging.Handler]:
+        if self._console:
+            return _try("STDERR", settings, errors)
+        return [] if "SYSLOG" in settings.targets else _try("SYSLOG", settings, errors)
 
-    What cannot be written is lost, and said once on standard error; the thread
-    that had something to say goes on, and the next message tries again.
-    """
 
-    _failed = _failing = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._failed = False
-        try:
-            super().emit(record)
-        except OSError:  # the folder is gone, the disk is full
-            self.handleError(record)
-        self._failing = self._failed
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        self._failed = True
-        if not self._failing:
-            error = sys.exc_info()[1]
-            print(f"fail2ban: cannot write to {self.baseFilename}: {error}", file=sys.stderr)
+def _try(target: str, settings: LogSettings, errors: list[str]) -> list[logging.Handler]:
+    """Open one target, if need be with the usual layout; say what went wrong."""
+    try:
+        return [open_target(target, settings)]
+    except OSError as error:
+        errors.append(f"Unable to log to {target}: {error.strerror or error}")
+        return []
+    except ValueError as error:
+        if not settings.pattern:
+            errors.append(f"Unable to log to {target}: {error}")
+            return []
+        if str(error) not in errors:
+            errors.append(str(error))
+        return _try(target, replace(settings, pattern=""), errors)
 
 
 def _close(handler: logging.Handler) -> None:
-    """Take a handler away; what it still holds may not fit on a full disk."""
-    logging.getLogger().removeHandler(handler)
     try:
-        handler.close()
+        close(handler)
     except OSError as error:
         log.error("Unable to write the last messages: %s", error.strerror)
-
-
-def _open(target: str, settings: LogSettings) -> logging.Handler:
-    """Open one target.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
-    if target == "STDERR":
-        return _stream(sys.stderr, settings.verbose)
-    if target == "SYSLOG":
-        return _syslog(settings)
-    handler = _FileHandler(target, encoding="utf-8", errors="replace")
-    handler.setFormatter(SafeFormatter(_PLAIN))
-    return handler
-
-
-class _TerminalHandler(logging.Handler):
-    """Writes to a terminal or pipe from a thread of its own.
-
-    Somebody may stop it (Ctrl-S, a pager): nobody else is to wait for him. What
-    does not fit into the queue meanwhile is dropped, and counted when he goes on.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__()
-        self._stream = stream
-        self._lines: queue.Queue[str | None] = queue.Queue(TERMINAL_LINES)
-        self._lost = 0
-        self._thread = threading.Thread(target=self._write, name="terminal", daemon=True)
-        self._thread.start()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._lines.put_nowait(self.format(record))
-        except queue.Full:
-            self._lost += 1
-
-    def close(self) -> None:
-        """Wait a moment for what is in the queue to be written."""
-        with contextlib.suppress(queue.Full):
-            self._lines.put(None, timeout=TERMINAL_PATIENCE)
-        self._thread.join(TERMINAL_PATIENCE)
-        super().close()
-
-    def _write(self) -> None:
-        while (line := self._lines.get()) is not None:
-            lost, self._lost = self._lost, 0
-            note = f"({lost} messages are left out here)\n" if lost else ""
-            try:
-                self._stream.write(f"{note}{line}\n")
-                self._stream.flush()
-            except (OSError, ValueError):  # nobody reads any more
-                return
-
-
-def _stream(stream: TextIO, verbose: int) -> logging.Handler:
-    handler = _TerminalHandler(stream)
-    handler.setFormatter(SafeFormatter(_DETAILED if verbose > 2 else _PLAIN))
-    return handler
-
-
-def _syslog(settings: LogSettings) -> logging.Handler:
-    facility = 1 if settings.syslog_facility < 0 else settings.syslog_facility
-    address = syslog_address(settings.syslog_target)
-    if isinstance(address, str):
-        os.stat(address)  # the handler itself would be silent about a missing socket
-    handler = logging.handlers.SysLogHandler(address, facility=facility)
-    handler.append_nul = False
-    handler.setFormatter(_SyslogFormatter("%(levelname)s: %(message)s"))
-    return handler
-
-
-def syslog_address(target: str) -> str | tuple[str, int]:
-    """Split `syslog-target`: a path begins with "/", else it is host or host:port.
-
-    An IPv6 address with a port stands in brackets.
-    """
-    if target.startswith("/"):
-        return target
-    bracketed = re.fullmatch(r"\[([^]]+)\](?::(\d+))?", target)
-    named = re.fullmatch(r"([^:]+)(?::(\d+))?", target)
-    found = bracketed or named
-    return (found[1], int(found[2] or _SYSLOG_PORT)) if found else (target, _SYSLOG_PORT)
 
 
 def _same_terminal() -> bool:

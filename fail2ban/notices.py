@@ -1,45 +1,175 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The messages of a ban's life, whose wording scripts and filters rely on.
 
-Source: fail2ban-conf-0.6.md section 9.
+There are two wordings: that of 0.6, and that which the `recidive` filter and
+the log watchers of today read.
+
+Source: fail2ban-conf-0.6.md section 9; jail-conf.md sections 5.5, 5.6, 7.8 and
+10.1, and lines of a log.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+from typing import Protocol
 
-from fail2ban.records import Ban, Ticket
+from fail2ban.durations import duration, moment
+from fail2ban.levels import NOTICE
+from fail2ban.records import Ban, Failure, Id, Ticket
 
 log = logging.getLogger(__name__)
 
+# Watchers of our log ask for these names.
+_filter = logging.getLogger("fail2ban.filter")
+_actions = logging.getLogger("fail2ban.actions")
+_observer = logging.getLogger("fail2ban.observer")
 
-def banned(ban: Ban) -> None:
-    """Tell that the firewall holds an address that it did not hold before."""
-    log.info("%s: %s has %d login failure(s). Banned.", ban.jail, ban.ip, ban.ticket.failures)
-    length = "permanent" if ban.end is None else f"{ban.end - ban.start:.0f} s"
-    log.warning("%s: Ban (%s) %s", ban.jail, length, ban.ip)
-
-
-def rebanned(ban: Ban) -> None:
-    """Tell that the firewall holds an address again that it had lost."""
-    log.warning("%s: ReBan %s", ban.jail, ban.ip)
+_HARMLESS = re.compile(r"[\w.:@%/+=-]+", re.ASCII)
 
 
-def unbanned(ban: Ban) -> None:
-    """Tell that the firewall has let go of an address."""
-    log.warning("%s: Unban %s", ban.jail, ban.ip)
+class Notices(Protocol):
+    """Tells what happens to those who fail. Any thread."""
+
+    def found(self, failure: Failure) -> None:
+        """Tell that a failure counts."""
+
+    def found_again(self, failure: Failure, bans: int, attempts: int, enough: bool) -> None:
+        """Tell that it counts as several, after so many bans; `enough` for another."""
+
+    def ignored(self, failure: Failure, reason: str) -> None:
+        """Tell that a failure does not count."""
+
+    def increased(self, ban: Ban) -> None:
+        """Tell that a ban is longer than the first one would be."""
+
+    def banned(self, ban: Ban) -> None:
+        """Tell that the firewall holds an address that it did not hold before."""
+
+    def rebanned(self, ban: Ban) -> None:
+        """Tell that the firewall holds an address again that it had lost."""
+
+    def unbanned(self, ban: Ban) -> None:
+        """Tell that the firewall has let go of an address."""
+
+    def repealed(self, ban: Ban) -> None:
+        """Tell the same when the reason is that the section ends."""
+
+    def already_banned(self, ticket: Ticket) -> None:
+        """Tell that an address still gets through although it is banned."""
+
+    def ban_failed(self, ban: Ban, reason: str) -> None:
+        """Tell, once, that a ban is not in force; retries are told at INFO."""
+
+    def restoring(self) -> None:
+        """Tell that everything is being taken down."""
 
 
-def already_banned(ticket: Ticket) -> None:
-    """Tell that an address still gets through although it is banned."""
-    log.error("%s: %s already in ban list", ticket.jail, ticket.ip)
+def of(modern: bool) -> Notices:
+    """Return the wording that the configuration asks for."""
+    return Modern() if modern else Classic()
 
 
-def ban_failed(ban: Ban, reason: str) -> None:
-    """Tell, once, that a ban is not in force; retries are told at INFO."""
-    log.error("%s: Ban of %s failed, it can still connect: %s", ban.jail, ban.ip, reason)
+def shown(id: Id) -> str:
+    """Write an id; quoted unless it can only be read as what it is.
+
+    `]  Ban 192.0.2.7` as the name of an account would else look like another
+    message of ours to those who read our log.
+    """
+    text = str(id)
+    return text if _HARMLESS.fullmatch(text) else repr(text)
 
 
-def restoring() -> None:
-    """Tell that everything is being taken down."""
-    log.warning("Restoring firewall rules...")
+class Classic:
+    """The words of 0.6."""
+
+    def found(self, failure: Failure) -> None:
+        log.debug("%s: found %s", failure.jail, shown(failure.id))
+
+    def found_again(self, failure: Failure, bans: int, attempts: int, enough: bool) -> None:
+        who = shown(failure.id)
+        log.debug("%s: %s counts %d times after %d bans", failure.jail, who, attempts, bans)
+
+    def ignored(self, failure: Failure, reason: str) -> None:
+        log.debug("%s: %s ignored: %s", failure.jail, shown(failure.id), reason)
+
+    def increased(self, ban: Ban) -> None:
+        who, count = shown(ban.id), ban.count
+        log.info("%s: %s is banned for the %d. time, longer now", ban.jail, who, count)
+
+    def banned(self, ban: Ban) -> None:
+        who, failures = shown(ban.id), ban.ticket.failures
+        log.info("%s: %s has %d login failure(s). Banned.", ban.jail, who, failures)
+        length = "permanent" if ban.end is None else f"{ban.end - ban.start:.0f} s"
+        log.warning("%s: Ban (%s) %s", ban.jail, length, who)
+
+    def rebanned(self, ban: Ban) -> None:
+        log.warning("%s: ReBan %s", ban.jail, shown(ban.id))
+
+    def unbanned(self, ban: Ban) -> None:
+        log.warning("%s: Unban %s", ban.jail, shown(ban.id))
+
+    def repealed(self, ban: Ban) -> None:
+        self.unbanned(ban)
+
+    def already_banned(self, ticket: Ticket) -> None:
+        log.error("%s: %s already in ban list", ticket.jail, shown(ticket.id))
+
+    def ban_failed(self, ban: Ban, reason: str) -> None:
+        who = shown(ban.id)
+        log.error("%s: Ban of %s failed, it can still connect: %s", ban.jail, who, reason)
+
+    def restoring(self) -> None:
+        log.warning("Restoring firewall rules...")
+
+
+class Modern:
+    """The words of the versions with a tree of files."""
+
+    def found(self, failure: Failure) -> None:
+        when = moment(failure.time)
+        _filter.info("[%s] Found %s - %s", failure.jail, shown(failure.id), when)
+
+    def found_again(self, failure: Failure, bans: int, attempts: int, enough: bool) -> None:
+        _observer.info(
+            "[%s] Found %s, bad - %s, %d # -> %.1f%s",
+            failure.jail,
+            shown(failure.id),
+            moment(failure.time),
+            bans,
+            attempts,
+            ", Ban" if enough else "",
+        )
+
+    def ignored(self, failure: Failure, reason: str) -> None:
+        _filter.info("[%s] Ignore %s by %s", failure.jail, shown(failure.id), reason)
+
+    def increased(self, ban: Ban) -> None:
+        if ban.end is None:
+            return
+        length, end = duration(ban.end - ban.start), moment(ban.end)
+        text = "[%s] Increase Ban %s (%d # %s -> %s)"
+        _observer.log(NOTICE, text, ban.jail, shown(ban.id), ban.count, length, end)
+
+    def banned(self, ban: Ban) -> None:
+        text = "[%s] Restore Ban %s" if ban.restored else "[%s] Ban %s"
+        _actions.log(NOTICE, text, ban.jail, shown(ban.id))
+
+    def rebanned(self, ban: Ban) -> None:
+        _actions.log(NOTICE, "[%s] Reban %s", ban.jail, shown(ban.id))
+
+    def unbanned(self, ban: Ban) -> None:
+        _actions.log(NOTICE, "[%s] Unban %s", ban.jail, shown(ban.id))
+
+    def repealed(self, ban: Ban) -> None:
+        _actions.log(NOTICE, "[%s] Repeal Ban %s", ban.jail, shown(ban.id))
+
+    def already_banned(self, ticket: Ticket) -> None:
+        _actions.log(NOTICE, "[%s] %s already banned", ticket.jail, shown(ticket.id))
+
+    def ban_failed(self, ban: Ban, reason: str) -> None:
+        text = "[%s] %s could not be banned, it can still connect: %s"
+        _actions.error(text, ban.jail, shown(ban.id), reason)
+
+    def restoring(self) -> None:
+        _actions.info("Taking down all bans and what they need")

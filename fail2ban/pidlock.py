@@ -76,12 +76,16 @@ class PidLock(PIDLockFile):  # type: ignore[misc]  # lockfile has no types
 def check_free(path: str) -> None:
     """Find out before detaching whether the lock could be taken.
 
+    The last level of its folder is made if it is missing: /run is empty after a boot.
+
     Raises:
         LockError: another instance runs, or the folder cannot be written.
     """
     if is_held(path):
         raise LockError(f"Fail2Ban already running with PID {read_pid(path) or '?'}")
     folder = os.path.dirname(os.path.abspath(path))
+    with contextlib.suppress(OSError):
+        os.mkdir(folder, 0o755)
     if not os.path.isdir(folder):
         raise LockError(f"cannot write the PID file {path}: there is no folder {folder}")
     if not os.access(folder, os.W_OK):

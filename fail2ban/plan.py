@@ -7,10 +7,12 @@ import glob
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fail2ban.config.classic import Loaded
+from fail2ban.config.loaded import Loaded
 from fail2ban.detect.filter import Filter
+from fail2ban.detect.match import Matcher
+from fail2ban.detect.tagged import TaggedFilter
 from fail2ban.errors import ConfigError
-from fail2ban.records import JailSettings, Origin, Problem, Settings
+from fail2ban.records import FilterSettings, JailSettings, Origin, Problem, Settings
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Plan:
     """
 
     settings: Settings | None
-    filters: Mapping[str, Filter]
+    filters: Mapping[str, Matcher]
     problems: tuple[Problem, ...]
     broken: frozenset[str]
 
@@ -49,18 +51,27 @@ def make_plan(loaded: Loaded) -> Plan:
     """Compile every pattern, also those of disabled sections."""
     if loaded.settings is None:
         return Plan(None, {}, loaded.problems, loaded.broken)
-    filters: dict[str, Filter] = {}
+    filters: dict[str, Matcher] = {}
     problems = list(loaded.problems)
     broken = set(loaded.broken)
     for jail in loaded.settings.jails:
         try:
-            filters[jail.name] = Filter(jail.filter, loaded.settings.locale)
+            filters[jail.name] = make_filter(jail.filter, loaded.settings.locale)
             problems += filters[jail.name].problems if jail.enabled else ()
         except ConfigError as error:
             problems += [_leaving_out(jail, problem) for problem in error.problems]
             broken.add(jail.name)
     settings = _without(loaded.settings, broken)
     return Plan(settings, filters, _sorted(problems), frozenset(broken - loaded.disabled))
+
+
+def make_filter(settings: FilterSettings, locale: str = "") -> Matcher:
+    """Compile the patterns of a section.
+
+    Raises:
+        ConfigError: there is no pattern that works.
+    """
+    return TaggedFilter(settings) if settings.tagged else Filter(settings, locale)
 
 
 def _leaving_out(jail: JailSettings, problem: Problem) -> Problem:
@@ -71,7 +82,12 @@ def _leaving_out(jail: JailSettings, problem: Problem) -> Problem:
 
 
 def missing_logs(plan: Plan) -> list[Problem]:
-    """Warn of enabled sections none of whose logs is there at the moment."""
+    """Warn of enabled sections none of whose logs is there at the moment.
+
+    A tree has to look at its logs when it is read, and says so then.
+    """
+    if plan.settings is None or plan.settings.modern:
+        return []
     return [
         Problem(jail.origin, jail.name, "logfile", _nothing_there(jail), "warning")
         for jail in plan.jails

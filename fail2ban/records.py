@@ -9,18 +9,27 @@ stand (an `Origin` never takes part in a comparison).
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+#: Whom a failure is counted under and a ban is for. A text is what a pattern
+#: took from a log line for an id (a session, an account, a name that is not
+#: resolved): an attacker may have written it.
+Id = Address | Network | str
 Family = Literal["ip", "ip6"]
+#: What a group of a pattern captured; several texts where a tuple was asked for.
+Capture = str | tuple[str, ...]
 
 FAMILIES: tuple[Family, Family] = ("ip", "ip6")
 
 
-def family_of(ip: Address) -> Family:
-    """Name the family of `ip` as `nft` does: "ip" or "ip6"."""
+def family_of(ip: Id) -> Family | None:
+    """Name the family of `ip` as `nft` does: "ip" or "ip6"; None for a text."""
+    if isinstance(ip, str):
+        return None
     return "ip" if ip.version == 4 else "ip6"
 
 
@@ -29,19 +38,29 @@ def family_of(ip: Address) -> Family:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One line that matched.
+    """One event that matched, on one line or on several of one connection.
 
     Attributes:
         jail: the section whose filter matched.
         ip: whom to blame; never an IPv4-mapped IPv6 address.
         time: when the line says it happened, seconds since the epoch.
-        line: the line without its end; an attacker wrote parts of it.
+        lines: the evidence without line ends, oldest first, at least one line;
+            an attacker wrote parts of it.
+        fid: what to count and ban instead, where a pattern names it apart.
+        groups: what the pattern captured besides, by lower-case name; an
+            attacker wrote it.
     """
 
     jail: str
-    ip: Address
+    ip: Id
     time: float
-    line: str
+    lines: tuple[str, ...]
+    fid: Id | None = None
+    groups: Mapping[str, Capture] = field(default_factory=dict)
+
+    @property
+    def id(self) -> Id:
+        return self.ip if self.fid is None else self.fid
 
 
 # What decision concludes -----------------------------------------------------
@@ -49,19 +68,26 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The tracker's decision: this address has failed too often.
+    """The tracker's decision: this id has failed too often.
 
     Attributes:
         failures: how many failures led here.
         time: the moment of the last of them, seconds since the epoch.
         lines: the newest of their lines, oldest first.
+        fid, groups: see `Failure`; those of the last failure.
     """
 
     jail: str
-    ip: Address
+    ip: Id
     failures: int
     time: float
     lines: tuple[str, ...] = ()
+    fid: Id | None = None
+    groups: Mapping[str, Capture] = field(default_factory=dict)
+
+    @property
+    def id(self) -> Id:
+        return self.ip if self.fid is None else self.fid
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +98,30 @@ class Ban:
         start: when it was decided, seconds since the epoch.
         end: when it is to be lifted, seconds since the epoch; None for never.
         ticket: why.
+        count: how often the id has been banned, this time included.
+        restored: it was decided by an earlier run of the daemon.
     """
 
     start: float
     end: float | None
     ticket: Ticket
+    count: int = 1
+    restored: bool = False
 
     @property
     def jail(self) -> str:
         return self.ticket.jail
 
     @property
-    def ip(self) -> Address:
+    def ip(self) -> Id:
         return self.ticket.ip
 
     @property
-    def family(self) -> Family:
+    def id(self) -> Id:
+        return self.ticket.id
+
+    @property
+    def family(self) -> Family | None:
         return family_of(self.ip)
 
     def seconds_left(self, now: float) -> int | None:
@@ -149,7 +183,7 @@ class Sourced:
     origin: Origin = field(compare=False)
 
 
-UseDns = Literal["yes", "warn", "no"]
+UseDns = Literal["yes", "warn", "no", "raw"]
 
 
 @dataclass(frozen=True)
@@ -164,7 +198,15 @@ class FilterSettings:
         timepattern: `strptime` format of what `timeregex` found, or "tai64n".
             Given if, and only if, `timeregex` is.
         usedns: what to do with a host name where an address is expected:
-            resolve it, resolve it and warn, or leave it.
+            resolve it, resolve it and warn, leave it, or ban the name itself.
+        tagged: the patterns are those of a filter.d: they see the line without
+            its timestamp, and know the tags of jail-conf.md section 7.1. What
+            follows here is only looked at then.
+        prefregex: must match before any failregex is tried.
+        maxlines: lines that the patterns see at a time.
+        datepattern: in order; empty: the usual ones.
+        logtimezone: seconds east of Greenwich of timestamps that name no zone;
+            None: local time.
     """
 
     section: str
@@ -173,24 +215,167 @@ class FilterSettings:
     timeregex: Sourced | None = None
     timepattern: Sourced | None = None
     usedns: UseDns = "warn"
+    tagged: bool = False
+    prefregex: Sourced | None = None
+    maxlines: int = 1
+    datepattern: tuple[Sourced, ...] = ()
+    logtimezone: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A shell command as the user wrote it, by whom it concerns.
+
+    What the configuration can say has been put in; tags that only a ban can
+    fill are left, see `enforce.tags`.
+
+    Attributes:
+        any: for what is of no family, or of every.
+        ip, ip6: for one family; often equal.
+    """
+
+    any: str = ""
+    ip: str = ""
+    ip6: str = ""
+
+    @classmethod
+    def same(cls, text: str) -> Command:
+        """Return a command that is the same for everybody."""
+        return cls(text, text, text)
+
+    def of(self, family: Family | None) -> str:
+        """Return the text for a family; None: for what has none."""
+        return self.any if family is None else self.ip if family == "ip" else self.ip6
+
+    def __bool__(self) -> bool:
+        """Whether it does anything for anybody."""
+        return bool((self.any + self.ip + self.ip6).strip())
+
+
+NO_COMMAND = Command()
 
 
 @dataclass(frozen=True)
 class ActionSettings:
-    """The commands that enforce a ban and lift it; an empty one does nothing.
+    """One way to enforce a ban and lift it; an empty command does nothing.
 
     Attributes:
-        families: whom `ban` can ban.
+        name: unique within the section; for messages.
+        start, stop: set up and take down what bans need. Run once, or once for
+            each family if the texts differ.
+        check: fails if what `start` made is gone.
+        ban, unban: enforce and lift one ban.
+        reban: `ban` after a repair; empty: `ban` itself.
+        prolong: a ban in force lasts longer now.
+        flush: lifts all bans at once; empty: `unban` for each.
+        repair: instead of `stop` and `start`.
+        reload: runs when a reload has kept this action.
+        on_demand: `start` waits for the first ban, of each family apart.
+        repair_on_unban: repair also if an `unban` failed.
+        norestored: does not run for bans of an earlier run of the daemon.
+        families: whom `ban` can ban; texts that are no address always.
         timeout: seconds a command may take before it is killed.
+        mail: our own action that tells by mail; then there are no commands.
+        enforces: it keeps somebody out; otherwise it only tells of a ban.
     """
 
-    start: str = ""
-    stop: str = ""
-    check: str = ""
-    ban: str = ""
-    unban: str = ""
+    name: str = ""
+    start: Command = NO_COMMAND
+    stop: Command = NO_COMMAND
+    check: Command = NO_COMMAND
+    ban: Command = NO_COMMAND
+    unban: Command = NO_COMMAND
+    reban: Command = NO_COMMAND
+    prolong: Command = NO_COMMAND
+    flush: Command = NO_COMMAND
+    repair: Command = NO_COMMAND
+    reload: Command = NO_COMMAND
+    on_demand: bool = False
+    repair_on_unban: bool = False
+    norestored: bool = False
     families: tuple[Family, ...] = FAMILIES
     timeout: float = 60.0
+    mail: MailActionSettings | None = None
+    enforces: bool = True
+
+
+@dataclass(frozen=True)
+class IgnoreSettings:
+    """Whom never to ban.
+
+    Source: jail-conf.md section 5.6.
+
+    Attributes:
+        networks: addresses and networks.
+        names: host names, whose addresses are ignored.
+        texts: ids that are no address, compared as they are.
+        files: paths of lists that are read again when they change.
+        own: this host's own addresses, too.
+        command: says by its exit status 0 that the id of its tags is ignored.
+        timeout: seconds that `command` may take.
+        cache: a text with tags, under which answers are remembered; empty: none are.
+        cache_size: answers remembered at a time.
+        cache_time: seconds for which they are.
+    """
+
+    networks: tuple[Network, ...] = ()
+    names: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    own: bool = True
+    command: Command = NO_COMMAND
+    timeout: float = 60.0
+    cache: str = ""
+    cache_size: int = 100
+    cache_time: float = 300.0
+
+
+@dataclass(frozen=True)
+class GrowthSettings:
+    """How bans of one who comes back grow longer.
+
+    Source: jail-conf.md section 5.5.
+
+    Attributes:
+        factor: multiplies the result.
+        formula: an expression of `config.arithmetic`; empty: double each time.
+        multipliers: of the ban time, by number of earlier bans, instead of
+            the formula; the last is for all that follow.
+        longest: seconds; None: no limit.
+        jitter: up to so many seconds are added at random, after the limit.
+        all_jails: count the bans of all sections.
+    """
+
+    factor: float = 1.0
+    formula: str = ""
+    multipliers: tuple[float, ...] = ()
+    longest: float | None = None
+    jitter: float = 0.0
+    all_jails: bool = False
+
+
+@dataclass(frozen=True)
+class JournalSettings:
+    """Which entries of systemd's journal a section reads.
+
+    Source: jail-conf.md section 5.7.
+
+    Attributes:
+        matches: alternatives, each of terms as "_SYSTEMD_UNIT=sshd.service";
+            none: everything.
+        path: a directory of journal files; empty: the system's.
+        files: journal files or wildcards, instead of a directory.
+        namespace: of the journal; empty: the default one.
+        flags: as sd_journal_open takes them; None: the usual ones.
+        rotated: read files that were rotated away, too.
+    """
+
+    matches: tuple[tuple[str, ...], ...] = ()
+    path: str = ""
+    files: tuple[str, ...] = ()
+    namespace: str = ""
+    flags: int | None = None
+    rotated: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,11 +386,18 @@ class JailSettings:
         origin: the section's header line.
         enabled: False: checked, but not run.
         logs: paths or wildcards.
+        filter: how a failure looks.
+        actions: what a ban does, in order; lifted in the reverse order.
         maxretry: failures within `findtime` that lead to a ban.
         findtime: length of the sliding window, in seconds.
         bantime: seconds; None for a permanent ban.
-        ignoreip: whom never to ban, besides this host itself.
+        ignore: whom never to ban.
         polltime: seconds between two looks at the logs.
+        tails: those of `logs` that are read from their present end on.
+        encoding: of the logs, a codec of Python; empty: UTF-8.
+        journal: read instead of `logs`.
+        growth: None: every ban is as long as the first.
+        maxmatches: lines kept of an id; None: a few.
     """
 
     name: str
@@ -213,12 +405,41 @@ class JailSettings:
     enabled: bool
     logs: tuple[str, ...]
     filter: FilterSettings
-    action: ActionSettings
+    actions: tuple[ActionSettings, ...]
     maxretry: int
     findtime: float
     bantime: float | None
-    ignoreip: tuple[Network, ...]
+    ignore: IgnoreSettings
     polltime: float
+    tails: frozenset[str] = frozenset()
+    encoding: str = ""
+    journal: JournalSettings | None = None
+    growth: GrowthSettings | None = None
+    maxmatches: int | None = None
+
+
+@dataclass(frozen=True)
+class MailActionSettings:
+    """The built-in action that tells by mail when a section starts, stops and bans.
+
+    Source: jail-conf.md section 9.7. A text has the tags of `enforce.tags`.
+
+    Attributes:
+        host, user, password: the server "name" or "name:port", and who we are there.
+        sender_name, sender: whom the mail is from.
+        to: whom it is for.
+        matches: whether to add log lines, and which.
+        tls: start TLS before anything is said.
+    """
+
+    host: str = "localhost"
+    user: str = ""
+    password: str = field(default="", repr=False)
+    sender_name: str = "Fail2Ban"
+    sender: str = "fail2ban"
+    to: tuple[str, ...] = ("root",)
+    matches: Literal["", "matches", "ipmatches", "ipjailmatches"] = ""
+    tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -254,12 +475,23 @@ class LogSettings:
         syslog_target: path of a socket, "host" or "host:port".
         syslog_facility: unshifted number, 1 for user.
         verbose: 0 WARNING, 1 INFO, 2 DEBUG, 3 also file and line.
+        level: numeric level of `logging`; 0: as `verbose` says.
+        aligned: lines as jail-conf.md section 11 has them, with the name of the
+            part that speaks; otherwise those of 0.6.
+        clock: write the time; of aligned lines only.
+        padding: align them.
+        pattern: a format of `logging` for what follows the time, instead.
     """
 
     targets: tuple[str, ...] = ("/var/log/fail2ban.log",)
     syslog_target: str = "/dev/log"
     syslog_facility: int = 1
     verbose: int = 0
+    level: int = 0
+    aligned: bool = False
+    clock: bool = True
+    padding: bool = True
+    pattern: str = ""
 
 
 @dataclass(frozen=True)
@@ -284,6 +516,21 @@ class FirewallSettings:
 
 
 @dataclass(frozen=True)
+class StoreSettings:
+    """The database, see jail-conf.md section 11.
+
+    Attributes:
+        file: its path; empty: there is none; ":memory:": it ends with us.
+        maxmatches: lines kept of a ticket.
+        purgeage: seconds after which a ban that is over is forgotten.
+    """
+
+    file: str = "/var/lib/fail2ban/fail2ban.sqlite3"
+    maxmatches: int = 10
+    purgeage: float = 86400.0
+
+
+@dataclass(frozen=True)
 class Settings:
     """A whole configuration.
 
@@ -294,6 +541,11 @@ class Settings:
         mail: None when nobody is to be told.
         jails: every section that can be used, in the order of the file,
             the disabled ones too.
+        modern: bans are told in the log as `[jail] Ban IP`, which the recidive
+            filter reads; otherwise in the words of 0.6.
+        ipv6: ban IPv6 addresses; None: if this host speaks it.
+        socket: path of the control socket; empty: none.
+        store: the database; None: none.
     """
 
     background: bool = False
@@ -303,3 +555,7 @@ class Settings:
     firewall: FirewallSettings = FirewallSettings()
     mail: MailSettings | None = None
     jails: tuple[JailSettings, ...] = ()
+    modern: bool = False
+    ipv6: bool | None = None
+    socket: str = ""
+    store: StoreSettings | None = None

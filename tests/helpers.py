@@ -10,8 +10,10 @@ from ipaddress import ip_address
 from fail2ban.errors import CommandError
 from fail2ban.records import (
     ActionSettings,
+    Command,
     Failure,
     FilterSettings,
+    IgnoreSettings,
     JailSettings,
     Network,
     Origin,
@@ -45,13 +47,19 @@ class FakeShell:
 
     commands: list[str] = field(default_factory=list)
     variables: list[Mapping[str, str]] = field(default_factory=list)
+    arguments: list[tuple[str, ...]] = field(default_factory=list)
+    timeouts: list[float] = field(default_factory=list)
     fails: Callable[[str], bool] = lambda command: False
 
-    def __call__(self, command: str, variables: Mapping[str, str], timeout: float) -> None:
-        if not command:
+    def __call__(
+        self, command: str, variables: Mapping[str, str], timeout: float, *arguments: str
+    ) -> None:
+        if not command.strip():
             return
         self.commands.append(command)
         self.variables.append(variables)
+        self.arguments.append(arguments)
+        self.timeouts.append(timeout)
         if self.fails(command):
             raise CommandError(f"'{command}' returned 256 (exit status 1)")
 
@@ -62,7 +70,7 @@ class FakeShell:
 
 
 def failure(ip: str = "192.0.2.1", time: float = NOW, line: str = "x", jail: str = "SSH") -> Failure:
-    return Failure(jail, ip_address(ip), time, line)
+    return Failure(jail, ip_address(ip), time, (line,))
 
 
 def ticket(ip: str = "192.0.2.1", time: float = NOW, jail: str = "SSH") -> Ticket:
@@ -78,7 +86,11 @@ def action(name: str = "SSH", **changes: object) -> ActionSettings:
         "ban": f"ban {name} <ip>",
         "unban": f"unban {name} <ip>",
     }
-    return ActionSettings(**{**commands, **changes})  # type: ignore[arg-type]
+    given = {
+        option: Command.same(value) if isinstance(value, str) else value
+        for option, value in {**commands, **changes}.items()
+    }
+    return ActionSettings(name=name, **given)  # type: ignore[arg-type]
 
 
 def jail_settings(
@@ -95,10 +107,10 @@ def jail_settings(
         enabled=True,
         logs=("/var/log/auth.log",),
         filter=FilterSettings(name, (Sourced("failed from <HOST>", origin),)),
-        action=action(name),
+        actions=(action(name),),
         maxretry=maxretry,
         findtime=findtime,
         bantime=bantime,
-        ignoreip=ignoreip,
+        ignore=IgnoreSettings(ignoreip),
         polltime=1.0,
     )

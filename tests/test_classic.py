@@ -13,11 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fail2ban.config.classic import Loaded, Overrides, load, parse
+from fail2ban.config.classic import Overrides, load, parse
+from fail2ban.config.loaded import Loaded
 from fail2ban.records import (
+    FAMILIES,
     ActionSettings,
+    Command,
     FilterSettings,
     FirewallSettings,
+    IgnoreSettings,
     JailSettings,
     LogSettings,
     MailSettings,
@@ -282,17 +286,23 @@ fwunban = nft delete element <family> s { <ip> }
             timepattern=here("%s"),
             usedns="no",
         ),
-        action=ActionSettings(
-            start="iptables -N f2b-My Site\nip6tables -N f2b-My Site",
-            stop="end http/tcp",
-            check="check",
-            ban="nft add element <family> s { <ip> }",
-            unban="nft delete element <family> s { <ip> }",
+        actions=(
+            ActionSettings(
+                name="firewall",
+                start=Command.same("iptables -N f2b-My Site\nip6tables -N f2b-My Site"),
+                stop=Command.same("end http/tcp"),
+                check=Command.same("check"),
+                ban=Command(*(f"nft add element {x} s {{ <ip> }}" for x in ("<family>", *FAMILIES))),
+                unban=Command(
+                    *(f"nft delete element {x} s {{ <ip> }}" for x in ("<family>", *FAMILIES))
+                ),
+                repair_on_unban=True,
+            ),
         ),
         maxretry=3,
         findtime=3600.0,
         bantime=86400.0,
-        ignoreip=net("192.0.2.1"),
+        ignore=IgnoreSettings(net("192.0.2.1")),
         polltime=0.5,
     )
     lines = text.split("\n")
@@ -305,8 +315,8 @@ fwunban = nft delete element <family> s { <ip> }
 def test_jail_that_says_little_takes_the_defaults_of_the_code() -> None:
     found = jail(JAIL)
     assert (found.maxretry, found.findtime, found.bantime, found.polltime) == (5, 600.0, 600.0, 1.0)
-    assert found.ignoreip == ()
-    assert found.action == ActionSettings()
+    assert found.ignore.networks == ()
+    assert found.actions == (ActionSettings("firewall", repair_on_unban=True),)
     assert found.filter == FilterSettings("SSH", (here("Failed .* <HOST>"),))
 
 
@@ -405,7 +415,7 @@ def test_unreadable_enabled_is_an_error_and_means_no() -> None:
 
 def test_default_is_a_fallback_for_every_option_of_a_section() -> None:
     text = "[DEFAULT]\nenabled = yes\nlogfile = /a\nfailregex = x\nfwban = ban <ip> %(__name__)s\n"
-    assert jail(text + "[A]\n").action.ban == "ban <ip> A"
+    assert jail(text + "[A]\n").actions[0].ban.any == "ban <ip> A"
 
 
 @pytest.mark.parametrize(
@@ -424,7 +434,7 @@ def test_default_is_a_fallback_for_every_option_of_a_section() -> None:
 def test_command_that_names_only_iptables_bans_only_ipv4(
     fwban: str, families: tuple[str, ...]
 ) -> None:
-    assert jail(f"{JAIL}fwban = {fwban}\nfwunban = x\n").action.families == families
+    assert jail(f"{JAIL}fwban = {fwban}\nfwunban = x\n").actions[0].families == families
 
 
 # Addresses -------------------------------------------------------------------
@@ -433,14 +443,14 @@ def test_command_that_names_only_iptables_bans_only_ipv4(
 def test_ignored_addresses_are_separated_by_blanks_commas_or_lines() -> None:
     text = JAIL + "ignoreip = 192.0.2.1 198.51.100.7/24,2001:db8::/32\n  # office\n  203.0.113.1,\n"
     expected = net("192.0.2.1", "198.51.100.0/24", "2001:db8::/32", "203.0.113.1")
-    assert jail(text).ignoreip == expected
+    assert jail(text).ignore.networks == expected
 
 
 def test_ignored_addresses_of_a_section_replace_those_of_default() -> None:
     text = "[DEFAULT]\nignoreip = 192.0.2.1\n" + JAIL
-    assert jail(text).ignoreip == net("192.0.2.1")
-    assert jail(text + "ignoreip = 192.0.2.2\n").ignoreip == net("192.0.2.2")
-    assert jail(text + "ignoreip =\n").ignoreip == ()
+    assert jail(text).ignore.networks == net("192.0.2.1")
+    assert jail(text + "ignoreip = 192.0.2.2\n").ignore.networks == net("192.0.2.2")
+    assert jail(text + "ignoreip =\n").ignore.networks == ()
 
 
 def test_empty_list_of_ignored_addresses_is_no_problem() -> None:
@@ -450,7 +460,7 @@ def test_empty_list_of_ignored_addresses_is_no_problem() -> None:
 def test_defect_20_bad_address_is_reported_in_its_line_and_the_others_are_kept() -> None:
     loaded = parse(f"[DEFAULT]\nignoreip = 192.0.2.1\n  127.1 192.0.2.2\n{JAIL}", "f.conf")
     assert loaded.settings is not None
-    assert loaded.settings.jails[0].ignoreip == net("192.0.2.1", "192.0.2.2")
+    assert loaded.settings.jails[0].ignore.networks == net("192.0.2.1", "192.0.2.2")
     problem = only_error(loaded)
     assert (problem.origin.line, problem.section) == (3, "DEFAULT")
     assert problem.text.startswith("'127.1' is not a valid IP address")
@@ -459,7 +469,7 @@ def test_defect_20_bad_address_is_reported_in_its_line_and_the_others_are_kept()
 def test_defect_19_mask_is_understood_and_the_usual_form_is_told() -> None:
     loaded = parse(f"[DEFAULT]\nignoreip = 192.0.2.0/255.255.255.0\n{JAIL}", "f.conf")
     assert loaded.settings is not None
-    assert loaded.settings.jails[0].ignoreip == net("192.0.2.0/24")
+    assert loaded.settings.jails[0].ignore.networks == net("192.0.2.0/24")
     [problem] = loaded.problems
     assert problem.severity == "warning"
     assert "'192.0.2.0/24'" in problem.text
@@ -504,7 +514,7 @@ def test_mistake_in_default_is_one_problem_however_many_sections_use_it() -> Non
     assert problem.text.endswith("; [A] is left out, [B] is left out")
     assert loaded.broken == {"A", "B"}
     assert loaded.settings is not None
-    assert [found.action.ban for found in loaded.settings.jails] == ["drop c", "d"]
+    assert [found.actions[0].ban.any for found in loaded.settings.jails] == ["drop c", "d"]
 
 
 def test_bad_number_in_default_is_one_problem_and_breaks_no_section() -> None:
@@ -515,7 +525,7 @@ def test_bad_number_in_default_is_one_problem_and_breaks_no_section() -> None:
 
 def test_percent_sign_in_the_name_of_a_section_is_just_a_character() -> None:
     text = JAIL.replace("SSH", "50%") + "fwban = drop <ip> %(__name__)s\n"
-    assert jail(text).action.ban == "drop <ip> 50%"
+    assert jail(text).actions[0].ban.any == "drop <ip> 50%"
 
 
 def test_helper_that_nobody_uses_may_hold_anything() -> None:
@@ -528,8 +538,8 @@ LIMITS = [
     ("bantime", "t", "bantime", ("1h", "60", "5m"), 60.0, 300.0),
     ("findtime", "f", "findtime", ("1h", "60", "5m"), 60.0, 300.0),
     ("maxfailures", "r", "maxretry", ("7", "2", "9"), 2, 9),
-    ("ignoreip", "i", "ignoreip", ("203.0.113.7", "192.0.2.1", "192.0.2.2"),
-     net("192.0.2.1"), net("192.0.2.2")),
+    ("ignoreip", "i", "ignore", ("203.0.113.7", "192.0.2.1", "192.0.2.2"),
+     IgnoreSettings(net("192.0.2.1")), IgnoreSettings(net("192.0.2.2"))),
 ]  # fmt: skip
 
 
@@ -577,7 +587,7 @@ def test_blanks_around_a_text_on_the_command_line_do_not_matter() -> None:
 
 def test_command_line_is_seen_by_references_to_default() -> None:
     text = "[DEFAULT]\nbantime = 600\nfwban = add <ip> timeout %(bantime)ss\nfwunban=x\n" + JAIL
-    assert jail(text, t="bantime=60").action.ban == "add <ip> timeout 60s"
+    assert jail(text, t="bantime=60").actions[0].ban.any == "add <ip> timeout 60s"
 
 
 def test_flags_of_the_daemon_override_the_file() -> None:
@@ -752,10 +762,10 @@ def test_file_of_version_0_6_0_means_what_it_meant() -> None:
     assert found.firewall == FirewallSettings(reinittime=10.0, maxreinits=-1)
     assert found.mail is None
     [ssh] = found.jails
-    assert ssh.ignoreip == net("192.168.0.0/16")
+    assert ssh.ignore.networks == net("192.168.0.0/16")
     assert ssh.filter.timepattern == here("%b %d %H:%M:%S")
-    assert ssh.action.families == ("ip",)
-    assert ssh.action.start.count("\n") == 1
+    assert ssh.actions[0].families == ("ip",)
+    assert ssh.actions[0].start.any.count("\n") == 1
     assert [p.option for p in read(VERSION_0_6_0).problems] == ["fwban"]
 
 
@@ -819,10 +829,10 @@ def test_file_of_version_0_6_1_means_what_it_meant() -> None:
     assert loaded.problems == ()
     assert loaded.settings is not None
     apache, qmail = loaded.settings.jails
-    assert apache.action.start.endswith("-p tcp --dport http -j fail2ban-Apache")
+    assert apache.actions[0].start.any.endswith("-p tcp --dport http -j fail2ban-Apache")
     assert (apache.bantime, qmail.bantime, qmail.enabled) == (None, None, True)
     assert qmail.filter.timepattern == here("tai64n")
-    assert qmail.action == ActionSettings()
+    assert qmail.actions == (ActionSettings("firewall", repair_on_unban=True),)
 
 
 VERSION_0_6_2 = r"""
@@ -867,9 +877,9 @@ def test_file_of_version_0_6_2_means_what_it_meant() -> None:
         user="mailer", password="secret", to=("root", "admin@example.org")
     )
     ssh, ftp = loaded.settings.jails
-    assert ssh.action.ban == 'IP=<ip> && echo "ALL: $IP" >> /etc/hosts.deny'
-    assert ftp.action.unban == "IP=<ip> && sed -i.old s/ALL:\\ $IP// /srv/ftp/hosts.deny"
-    assert (ssh.maxretry, ssh.bantime, ssh.action.families) == (3, 86400.0, ("ip", "ip6"))
+    assert ssh.actions[0].ban.any == 'IP=<ip> && echo "ALL: $IP" >> /etc/hosts.deny'
+    assert ftp.actions[0].unban.any == "IP=<ip> && sed -i.old s/ALL:\\ $IP// /srv/ftp/hosts.deny"
+    assert (ssh.maxretry, ssh.bantime, ssh.actions[0].families) == (3, 86400.0, ("ip", "ip6"))
 
 
 DEBIAN_0_6_1_8 = r"""
@@ -935,7 +945,7 @@ def test_file_of_debian_0_6_1_8_means_what_it_meant() -> None:
     assert list(jails) == ["SSH", "ApacheAttacks", "PROFTPD", "SASL"]
     assert [found.enabled for found in jails.values()] == [True, False, False, True]
     assert (jails["SSH"].bantime, jails["SASL"].bantime) == (60.0, 300.0)
-    assert "-I INPUT -p tcp --dport smtp -j fail2ban-SASL" in jails["SASL"].action.start
+    assert "-I INPUT -p tcp --dport smtp -j fail2ban-SASL" in jails["SASL"].actions[0].start.any
     assert jails["ApacheAttacks"].filter.timepattern == here("%d/%b/%Y:%H:%M:%S")
     # Written once in [DEFAULT], so said once, whoever uses it.
     assert [(p.section, p.option) for p in loaded.problems] == [("DEFAULT", "fwban")]

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from fail2ban.detect.filter import Filter, Match
+from fail2ban.detect.filter import Filter
+from fail2ban.detect.match import Line, Match
 from fail2ban.errors import ConfigError
 from fail2ban.records import FilterSettings, Origin, Sourced
 
@@ -43,7 +44,7 @@ def settings(*failregex: str, ignore: tuple[str, ...] = (), **dates: str) -> Fil
 
 
 def match(line: str, *failregex: str, ignore: tuple[str, ...] = ()) -> Match | None:
-    return Filter(settings(*failregex, ignore=ignore)).match(line, NOON)
+    return Filter(settings(*failregex, ignore=ignore)).match(Line(line), NOON)
 
 
 def problems(wrong: FilterSettings, locale: str = "") -> list[str]:
@@ -56,7 +57,7 @@ LINE = "Aug 14 11:59:00 host sshd[7]: Failed password for root from 192.0.2.7 po
 
 
 def test_a_failure_carries_address_time_and_line():
-    expected = Match(ipaddress.ip_address(ATTACKER), NOON - 60, LINE)
+    expected = Match(ipaddress.ip_address(ATTACKER), NOON - 60, (LINE,))
     assert match(LINE, "Failed password for .* from <HOST> port") == expected
 
 
@@ -164,7 +165,7 @@ def test_a_missing_locale_of_the_environment_is_a_warning_and_english_names_work
     working = Filter(settings("from <HOST>"))
     (problem,) = working.problems
     assert (problem.severity, problem.option) == ("warning", "locale")
-    found = working.match(LINE, NOON)
+    found = working.match(Line(LINE), NOON)
     assert found is not None and found.time == NOON - 60
 
 
@@ -176,7 +177,7 @@ def test_warnings_do_not_stop_a_filter():
 
 def test_timeregex_and_timepattern_are_used_when_given():
     dated = Filter(settings("from <HOST>", timeregex=r"<\d+\.\d+\.\d+>", timepattern="<%d.%m.%Y>"))
-    found = dated.match("Aug 14 11:59:00 <01.02.2005> x from 192.0.2.7", NOON)
+    found = dated.match(Line("Aug 14 11:59:00 <01.02.2005> x from 192.0.2.7"), NOON)
     assert found is not None and found.time == 1107212400.0
 
 
@@ -189,7 +190,7 @@ def test_the_patterns_of_the_0_6_files_find_the_attacker():
             timepattern="%b %d %H:%M:%S",
         )
     )
-    assert old.match(LINE, NOON) == Match(ipaddress.ip_address(ATTACKER), NOON - 60, LINE)
+    assert old.match(Line(LINE), NOON) == Match(ipaddress.ip_address(ATTACKER), NOON - 60, (LINE,))
 
 
 # What the attacker writes --------------------------------------------------------------------
@@ -236,7 +237,7 @@ def test_promise_d5_a_user_name_never_changes_who_is_blamed(user, ip):
         f"sshd[7]: Illegal user {user} from {ip}",
         f"vsftpd: FAIL LOGIN: Client {ip}, user {user}",
     ):
-        found = ANCHORED.match(f"Aug 14 11:59:00 host {text}", NOON)
+        found = ANCHORED.match(Line(f"Aug 14 11:59:00 host {text}"), NOON)
         assert found is not None
         assert (found.host, found.time) == (blamed, NOON - 60)
 
@@ -251,7 +252,7 @@ LENIENT = [
 @given(HOSTILE)
 def test_who_is_blamed_always_stands_in_the_line(text):
     for lenient in LENIENT:
-        found = lenient.match(f"x{text}", NOON)
+        found = lenient.match(Line(f"x{text}"), NOON)
         if found is None:
             continue
         if isinstance(found.host, str):
@@ -280,5 +281,5 @@ BROAD = Filter(settings("(?P<x>.+)"))
 @untimed
 @given(st.text(max_size=200), st.floats(0, 4e9))
 def test_no_line_makes_a_filter_fail(line, now):
-    ANCHORED.match(line, now)
-    BROAD.match(line, now)
+    ANCHORED.match(Line(line), now)
+    BROAD.match(Line(line), now)

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 from fail2ban.detect import logs as logs_module
 from fail2ban.detect.copies import CHUNK, PATIENCE
+from fail2ban.detect.encoding import Encoding
 from fail2ban.detect.lines import LINE_LIMIT, LineSplitter
-from fail2ban.detect.logfile import SHARE, LogFile
+from fail2ban.detect.logfile import DAY, SHARE, LogFile
 from fail2ban.detect.logs import GRACE, MAX_OPEN, Logs
+from fail2ban.detect.match import Line
 from fail2ban.detect.paths import ABSENCE, INTERVAL
 
 
@@ -51,6 +53,10 @@ class Follower:
 
     def poll(self, after: float = 0.0) -> list[str]:
         """Poll until there is no backlog."""
+        return [line.text for line in self.take(after)]
+
+    def take(self, after: float = 0.0) -> list[Line]:
+        """Poll until there is no backlog; return all that is known of the lines."""
         self.clock.now += after
         lines = list(self.logs.poll())
         while self.logs.due() == 0:
@@ -212,8 +218,8 @@ def test_the_old_backlog_is_read_before_the_new_file(follower: Follower) -> None
     follower.write("log", line * (SHARE * CHUNK // len(line) + 1))
     os.rename(follower.path("log"), follower.path("log.1"))
     follower.write("log", b"new\n")
-    assert "new" not in list(follower.logs.poll())
-    assert list(follower.logs.poll())[1:] == ["new"]
+    assert "new" not in [line.text for line in follower.logs.poll()]
+    assert [line.text for line in follower.logs.poll()][1:] == ["new"]
 
 
 def test_a_link_that_is_set_anew_leads_to_the_next_log(follower: Follower) -> None:
@@ -260,9 +266,7 @@ def test_what_a_truncation_took_is_read_from_the_copy(
     copytruncate(follower, suffix)
     if regrown:
         follower.write("log", b"ur\nfive is longer than all of the above\n")
-        assert follower.poll() == [
-            "half", "three", "four", "five is longer than all of the above"
-        ]
+        assert follower.poll() == ["half", "three", "four", "five is longer than all of the above"]
     else:
         assert follower.poll() == ["half", "three"]
         follower.write("log", b"ur\n")
@@ -485,7 +489,7 @@ def test_a_great_many_files_do_not_take_all_descriptors(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     lines: list[str] = []
     while not lines or follower.logs.due() == 0:
-        lines += follower.logs.poll()
+        lines += [line.text for line in follower.logs.poll()]
         assert len(os.listdir("/proc/self/fd")) - before <= MAX_OPEN
     assert sorted(lines) == sorted(names)
     follower.write(names[0], b"more\n")
@@ -637,9 +641,12 @@ def test_a_read_error_is_reported_once_and_costs_no_line(
         broken.setattr("os.pread", fail)
         assert follower.poll() == ["three"]
         assert follower.poll() == []
-    assert messages(caplog, logging.WARNING).count(
-        f"cannot read {follower.path('log')}: Input/output error"
-    ) == 1
+    assert (
+        messages(caplog, logging.WARNING).count(
+            f"cannot read {follower.path('log')}: Input/output error"
+        )
+        == 1
+    )
     assert follower.poll() == ["two"]
     follower.logs.close()
 
@@ -862,3 +869,198 @@ def test_every_line_is_yielded_once_whatever_rotation_does(
     follower.logs.close()
     os.close(writer.fd)
     shutil.rmtree(directory)
+
+
+# Encodings --------------------------------------------------------------------
+
+
+def coded(tmp_path: Path, encoding: str) -> Follower:
+    follower = Follower(tmp_path)
+    follower.logs = Logs([follower.path("log")], follower.clock, encoding=encoding)
+    return follower
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["utf-16-le", "utf-16-be", "utf-16", "utf-32", "iso-8859-15", "cp037", "utf-8-sig", "gb18030"],
+)
+def test_a_log_is_read_in_its_encoding(tmp_path: Path, encoding: str) -> None:
+    follower = coded(tmp_path, encoding)
+    lines = ["one", "two \xe9", "", "three"]
+    data = "".join(f"{line}\r\n" for line in lines).encode(encoding)
+    seen: list[str] = []
+    for start in range(0, len(data), 5):
+        follower.write("log", data[start : start + 5])
+        seen += follower.poll()
+    assert seen == lines
+    follower.logs.close()
+
+
+@pytest.mark.parametrize(
+    "mark, codec", [("\ufeff", "utf-16-be"), ("\ufeff", "utf-16-le"), ("", "utf-16-le")]
+)
+def test_the_first_bytes_of_a_log_settle_which_utf16_it_is(
+    tmp_path: Path, mark: str, codec: str
+) -> None:
+    follower = coded(tmp_path, "UTF-16")
+    follower.write("log", f"{mark}one\ntwo\n".encode(codec))
+    assert follower.poll() == ["one", "two"]
+    follower.write("log", "three\n".encode(codec))
+    assert follower.poll() == ["three"]
+    follower.logs.close()
+
+
+UNITS = st.sampled_from("ab\n\r\u0a0a\u010a\u0a00\u2028\U0001f4a9")
+
+
+@given(
+    st.text(UNITS, max_size=40),
+    st.lists(st.integers(0, 160), max_size=8),
+    st.sampled_from(["utf-16-le", "utf-16-be", "utf-32-be"]),
+)
+def test_half_a_character_is_no_line_end(text: str, cuts: list[int], codec: str) -> None:
+    splitter = LineSplitter(Encoding(codec))
+    data = text.encode(codec)
+    cuts = sorted([0, *(min(cut, len(data)) for cut in cuts), len(data)])
+    pieces = [data[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    lines = [line for piece in pieces for line in splitter.feed(piece)]
+    assert lines == [line.removesuffix("\r") for line in text.split("\n")[:-1]]
+
+
+@given(st.lists(st.integers(1, 3 * LINE_LIMIT), max_size=4))
+def test_a_wide_line_that_is_too_long_does_not_shift_the_next(cuts: list[int]) -> None:
+    splitter = LineSplitter(Encoding("utf-16-be"))
+    data = ("x" * LINE_LIMIT + "\nnext\n").encode("utf-16-be")
+    cuts = sorted([0, *(min(cut, len(data)) for cut in cuts), len(data)])
+    pieces = [data[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    lines = [line for piece in pieces for line in splitter.feed(piece)]
+    assert lines == ["x" * (LINE_LIMIT // 2), "next"]
+    assert (splitter.overlong, splitter.undecodable) == (1, 0)
+
+
+def test_undecodable_bytes_are_complained_about_once_a_file_and_day(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    follower = coded(tmp_path, "ascii")
+    for after in (0.0, DAY - 1, 2.0):
+        follower.write("log", b"caf\xe9\n")
+        assert follower.poll(after) == ["caf\ufffd"]
+    warnings = messages(caplog, logging.WARNING)
+    assert len(warnings) == 2
+    assert follower.path("log") in warnings[0] and "not ascii" in warnings[0]
+    follower.logs.close()
+
+
+@pytest.mark.parametrize("name", ["utf-9", "base64", "rot13", "idna", "undefined", "utf-8\0"])
+def test_what_is_no_encoding_of_text_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is no encoding; expected one that Python knows"):
+        Logs([], encoding=name)
+
+
+def test_another_encoding_holds_from_the_next_poll_on(follower: Follower) -> None:
+    follower.write("log", "é\nh".encode())
+    assert follower.poll() == ["é"]
+    follower.logs.repattern([follower.path("log")], encoding="latin-1")
+    follower.write("log", b"\xe9\n")
+    assert follower.poll() == ["hé"]
+
+
+# Tails ------------------------------------------------------------------------
+
+
+def tailing(directory: Path, *patterns: str) -> Follower:
+    follower = Follower(directory, patterns)
+    paths = [follower.path(pattern) for pattern in patterns]
+    follower.logs = Logs(paths, follower.clock, tails=paths)
+    return follower
+
+
+def test_a_tail_is_read_from_its_present_end_on(tmp_path: Path) -> None:
+    follower = tailing(tmp_path, "log")
+    follower.write("log", b"old\n")
+    assert follower.poll() == []
+    follower.write("log", b"new\n")
+    assert follower.take() == [Line("new")]
+    follower.logs.close()
+
+
+def test_a_tail_begins_at_the_line_that_is_being_written(tmp_path: Path) -> None:
+    follower = tailing(tmp_path, "log")
+    follower.write("log", b"old\nne")
+    assert follower.poll() == []
+    follower.write("log", b"w\n")
+    assert follower.poll() == ["new"]
+    follower.logs.close()
+
+
+def test_a_tail_without_any_line_end_is_read_whole_only_if_it_is_short(tmp_path: Path) -> None:
+    follower = tailing(tmp_path, "log")
+    follower.write("log", b"x" * 2 * LINE_LIMIT)
+    assert follower.poll() == []
+    follower.write("log", b"rest\nnew\n")
+    assert follower.poll() == ["rest", "new"]
+    follower.logs.close()
+
+
+def test_files_that_appear_under_a_tail_later_are_read_whole(tmp_path: Path) -> None:
+    follower = tailing(tmp_path, "log", "more*")
+    follower.write("more1", b"old\n")
+    assert follower.poll() == []
+    follower.write("log", b"first\n")
+    follower.write("more2", b"second\n")
+    assert sorted(follower.poll(INTERVAL)) == ["first", "second"]
+    follower.logs.close()
+
+
+def test_a_tail_survives_rotation(tmp_path: Path) -> None:
+    follower = tailing(tmp_path, "log")
+    follower.write("log", b"old\n")
+    follower.poll()
+    follower.write("log", b"last\n")
+    os.rename(follower.path("log"), follower.path("log.1"))
+    follower.write("log", b"first\n")
+    assert follower.poll() == ["last", "first"]
+    follower.logs.close()
+
+
+def test_a_reload_tails_only_what_is_new(tmp_path: Path) -> None:
+    follower = Follower(tmp_path)
+    follower.write("log", b"one\n")
+    follower.write("other", b"old\n")
+    assert follower.poll() == ["one"]
+    paths = [follower.path("log"), follower.path("other")]
+    follower.write("log", b"two\n")
+    follower.logs.repattern(paths, tails=paths)
+    assert follower.poll() == ["two"]
+    follower.write("other", b"new\n")
+    assert follower.poll() == ["new"]
+    follower.logs.close()
+
+
+# What was there at the start ---------------------------------------------------
+
+
+def test_lines_are_live_once_the_end_was_reached(follower: Follower) -> None:
+    follower.write("log", b"x" * 1023 + b"\n")
+    with open(follower.path("log"), "ab") as stream:
+        stream.write((b"y" * 1023 + b"\n") * (SHARE + 2) * (CHUNK // 1024))
+    assert {line.live for line in follower.take()} == {False}
+    follower.write("log", b"new\n")
+    assert follower.take() == [Line("new", live=True)]
+
+
+def test_a_log_that_appears_later_is_live(follower: Follower) -> None:
+    assert follower.take() == []
+    follower.write("log", b"new\n")
+    assert follower.take() == [Line("new", live=True)]
+
+
+def test_a_tail_is_live_while_another_log_is_not(tmp_path: Path) -> None:
+    follower = Follower(tmp_path, ("log", "tail"))
+    paths = [follower.path("log"), follower.path("tail")]
+    follower.logs = Logs(paths, follower.clock, tails=paths[1:])
+    follower.write("log", b"old\n")
+    follower.write("tail", b"old\nhalf")
+    first = next(follower.logs.poll())
+    assert first == Line("old", live=False)
+    follower.logs.close()

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from fail2ban import notices
-from fail2ban.messages import Messages, syslog_address
-from fail2ban.records import Ban, LogSettings
-from tests.helpers import NOW, ticket
+from fail2ban.levels import NOTICE
+from fail2ban.messages import Messages
+from fail2ban.records import LogSettings
+from fail2ban.targets import syslog_address
 
 log = logging.getLogger("fail2ban.test")
 
@@ -145,7 +145,7 @@ class StoppedTerminal(io.StringIO):
 def test_stopped_terminal_keeps_nobody_waiting_and_is_told_what_it_has_missed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fail2ban.messages.TERMINAL_LINES", 10)
+    monkeypatch.setattr("fail2ban.targets.TERMINAL_LINES", 10)
     terminal = StoppedTerminal()
     monkeypatch.setattr("sys.stdout", terminal)
     messages = Messages(settings(), console=True)
@@ -163,7 +163,7 @@ def test_stopped_terminal_keeps_nobody_waiting_and_is_told_what_it_has_missed(
 def test_terminal_that_never_goes_on_does_not_hold_up_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fail2ban.messages.TERMINAL_PATIENCE", 0.05)
+    monkeypatch.setattr("fail2ban.targets.TERMINAL_PATIENCE", 0.05)
     terminal = StoppedTerminal()
     monkeypatch.setattr("sys.stdout", terminal)
     messages = Messages(settings(), console=True)
@@ -233,9 +233,7 @@ def test_syslog_host_and_port_get_it_by_udp() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
         port = receiver.getsockname()[1]
-        target = replace(
-            settings("SYSLOG"), syslog_target=f"127.0.0.1:{port}", syslog_facility=-1
-        )
+        target = replace(settings("SYSLOG"), syslog_target=f"127.0.0.1:{port}", syslog_facility=-1)
         messages = Messages(target, console=False)
         log.warning("hello")
         messages.close()
@@ -265,21 +263,165 @@ def test_syslog_target_is_a_path_a_host_or_host_and_port(target: str, address: o
     assert syslog_address(target) == address
 
 
-def test_notices_keep_their_wording(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        notices.banned(Ban(NOW, NOW + 600, ticket()))
-        notices.banned(Ban(NOW, None, ticket("2001:db8::1")))
-        notices.rebanned(Ban(NOW, None, ticket()))
-        notices.unbanned(Ban(NOW, None, ticket()))
-        notices.already_banned(ticket())
-        notices.restoring()
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("INFO", "SSH: 192.0.2.1 has 5 login failure(s). Banned."),
-        ("WARNING", "SSH: Ban (600 s) 192.0.2.1"),
-        ("INFO", "SSH: 2001:db8::1 has 5 login failure(s). Banned."),
-        ("WARNING", "SSH: Ban (permanent) 2001:db8::1"),
-        ("WARNING", "SSH: ReBan 192.0.2.1"),
-        ("WARNING", "SSH: Unban 192.0.2.1"),
-        ("ERROR", "SSH: 192.0.2.1 already in ban list"),
-        ("WARNING", "Restoring firewall rules..."),
-    ]
+# Aligned lines ----------------------------------------------------------------
+
+
+def aligned(*targets: str, **changes: object) -> LogSettings:
+    return replace(LogSettings(targets=targets, aligned=True, level=1), **changes)  # type: ignore[arg-type]
+
+
+def written(path: Path, settings: LogSettings, name: str = "fail2ban.actions") -> str:
+    messages = Messages(replace(settings, targets=(str(path),)), console=False)
+    logging.getLogger(name).log(NOTICE, "[sshd] Ban %s", "192.0.2.1")
+    messages.close()
+    return path.read_text()
+
+
+STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} "
+PID = rf"\[{os.getpid()}\]"
+
+
+def test_aligned_line_has_name_pid_and_level_in_columns(tmp_path: Path) -> None:
+    line = written(tmp_path / "log", aligned())
+    columns = rf"fail2ban\.actions {{8}}{PID}: NOTICE  \[sshd\] Ban 192\.0\.2\.1\n"
+    assert re.fullmatch(STAMP + columns, line)
+
+
+@pytest.mark.parametrize(
+    ("logger", "name"),
+    [
+        ("fail2ban.actions", "fail2ban.actions"),
+        ("fail2ban.detect.logfile", "fail2ban.logfile"),
+        ("fail2ban.daemon", "fail2ban.daemon"),
+        ("asyncio.events", "asyncio.events"),
+    ],
+)
+def test_name_is_that_of_the_part_in_whatever_folder_it_lies(
+    logger: str, name: str, tmp_path: Path
+) -> None:
+    line = written(tmp_path / "log", aligned(clock=False, padding=False), logger)
+    assert line == f"{name}[{os.getpid()}]: NOTICE [sshd] Ban 192.0.2.1\n"
+
+
+def test_line_without_clock_keeps_its_columns(tmp_path: Path) -> None:
+    line = written(tmp_path / "log", aligned(clock=False))
+    assert line.startswith(f"fail2ban.actions        [{os.getpid()}]: NOTICE  [sshd]")
+
+
+def test_own_pattern_follows_the_time(tmp_path: Path) -> None:
+    line = written(tmp_path / "log", aligned(pattern="%(levelname).1s|%(message)s"))
+    assert re.fullmatch(STAMP + r"N\|\[sshd\] Ban 192\.0\.2\.1\n", line)
+
+
+@pytest.mark.parametrize("pattern", ["%(nonsense)s", "%(message)q", "no message at all %"])
+def test_pattern_that_cannot_be_used_is_said_once_and_the_usual_one_taken(
+    pattern: str, tmp_path: Path
+) -> None:
+    text = written(tmp_path / "log", aligned(pattern=pattern))
+    assert text.count("is no format of messages") == 1 and repr(pattern) in text
+    assert "]: NOTICE  [sshd] Ban 192.0.2.1\n" in text
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        (50, "CRITICAL"),
+        (25, "CRITICAL NOTICE"),
+        (18, "CRITICAL NOTICE INFO MSG"),
+        (10, "CRITICAL NOTICE INFO MSG DEBUG"),
+        (5, "CRITICAL NOTICE INFO MSG DEBUG TRACEDEBUG HEAVYDEBUG"),
+    ],
+)
+def test_level_is_a_number_and_every_level_has_a_name(
+    level: int, shown: str, tmp_path: Path
+) -> None:
+    chosen = aligned(f"{tmp_path}/log", level=level, clock=False)
+    messages = Messages(chosen, console=False)
+    for number in (50, 25, 20, 18, 10, 7, 5):
+        log.log(number, "x")
+    messages.close()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert " ".join(line.split()[2] for line in lines) == shown
+
+
+def test_aligned_messages_go_to_the_terminal_only_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for targets, expected in (((f"{tmp_path}/log",), 0), ((f"{tmp_path}/log", "STDOUT"), 1)):
+        messages = Messages(aligned(*targets), console=True)
+        log.warning("hello")
+        messages.close()
+        assert capsys.readouterr().out.count("WARNING hello") == expected
+
+
+def test_classic_stdout_is_not_told_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    messages = Messages(settings("STDOUT"), console=True)
+    log.warning("hello")
+    messages.close()
+    assert capsys.readouterr().out.count("WARNING: hello") == 1
+
+
+def test_sysout_leaves_the_time_to_who_reads_it(capsys: pytest.CaptureFixture[str]) -> None:
+    messages = Messages(aligned("SYSOUT"), console=True)
+    log.warning("hello")
+    messages.close()
+    assert capsys.readouterr().out == f"fail2ban.test[{os.getpid()}]: WARNING hello\n"
+
+
+def test_terminal_speaks_up_when_no_target_can_be_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    messages = Messages(aligned(f"{tmp_path}/no/log"), console=True)
+    log.warning("hello")
+    messages.close()
+    error = capsys.readouterr().err
+    assert "Unable to log to" in error and "hello" in error
+
+
+@pytest.mark.parametrize("target", ["STDOUT", "STDERR", "SYSOUT"])
+def test_background_has_no_streams(target: str, tmp_path: Path) -> None:
+    Messages(aligned(target, f"{tmp_path}/log"), console=False).close()
+    text = (tmp_path / "log").read_text()
+    assert f"Unable to log to {target}: there is no terminal in the background" in text
+
+
+@pytest.mark.parametrize(
+    ("level", "number"), [(50, 2), (40, 3), (30, 4), (25, 5), (20, 6), (18, 6), (10, 7), (5, 7)]
+)
+def test_aligned_syslog_names_the_part_and_knows_the_severity(
+    level: int, number: int, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(f"{tmp_path}/dev-log")
+        chosen = aligned("SYSLOG", syslog_target=f"{tmp_path}/dev-log", syslog_facility=3)
+        messages = Messages(chosen, console=False)
+        logging.getLogger("fail2ban.actions").log(level, "[sshd] Ban 192.0.2.1")
+        messages.close()
+        start = rf"<{3 * 8 + number}>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d fail2ban\.actions"
+        text = receive(receiver)
+        assert re.fullmatch(rf"{start}{PID}: [A-Z]+ \[sshd\] Ban 192\.0\.2\.1", text)
+
+
+def test_journal_gets_the_message_with_its_priority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fail2ban.targets.JOURNAL_SOCKET", f"{tmp_path}/journal")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(f"{tmp_path}/journal")
+        messages = Messages(aligned("SYSTEMD-JOURNAL"), console=False)
+        logging.getLogger("fail2ban.actions").log(NOTICE, "[sshd] Ban %s", "x\nPRIORITY=0")
+        messages.close()
+        receiver.settimeout(10)
+        fields = receiver.recv(65536)
+    text = rf"fail2ban.actions[{os.getpid()}]: NOTICE [sshd] Ban x\nPRIORITY=0".encode()
+    size = len(text).to_bytes(8, "little")
+    given = b"PRIORITY=5\nSYSLOG_IDENTIFIER=fail2ban\nMESSAGE\n"
+    assert fields == given + size + text + b"\n"
+
+
+def test_missing_journal_is_told_to_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fail2ban.targets.JOURNAL_SOCKET", f"{tmp_path}/journal")
+    Messages(aligned("SYSTEMD-JOURNAL", f"{tmp_path}/log"), console=False).close()
+    assert "Unable to log to SYSTEMD-JOURNAL" in (tmp_path / "log").read_text()

@@ -149,7 +149,7 @@ def test_release_leaves_the_file_of_another_alone(tmp_path: Path) -> None:
 
 
 def test_folder_that_cannot_be_written_is_an_error_with_its_name(tmp_path: Path) -> None:
-    path = str(tmp_path / "missing" / "pid")
+    path = str(tmp_path / "missing" / "deep" / "pid")
     for attempt in (lambda: pidlock.check_free(path), PidLock(path).acquire):
         with pytest.raises(LockError, match="missing"):
             attempt()
@@ -175,3 +175,11 @@ def test_kill_without_an_instance_says_so_and_spares_others(tmp_path: Path) -> N
     finally:
         other.kill()
         other.wait()
+
+
+def test_last_level_of_the_folder_is_made_and_no_more(tmp_path: Path) -> None:
+    pidlock.check_free(str(tmp_path / "run" / "pid"))
+    assert (tmp_path / "run").is_dir()
+    with pytest.raises(LockError, match="there is no folder"):
+        pidlock.check_free(str(tmp_path / "a" / "b" / "pid"))
+    assert not (tmp_path / "a").exists()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from fail2ban.config.classic import parse
+from fail2ban.detect.match import Line
 from fail2ban.plan import Plan, make_plan, missing_logs
 
 GOOD = """
@@ -24,7 +25,7 @@ def plan(text: str) -> Plan:
 def test_good_section_runs_and_has_its_filter() -> None:
     made = plan(GOOD)
     assert [jail.name for jail in made.jails] == ["SSH"]
-    assert made.filters["SSH"].match("Jun 21 10:00:00 failed from 192.0.2.1", 0.0)
+    assert made.filters["SSH"].match(Line("Jun 21 10:00:00 failed from 192.0.2.1"), 0.0)
     assert not made.errors and not made.hopeless
 
 

@@ -6,16 +6,23 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import re
+import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from fail2ban.detect.filter import Match
+from fail2ban.detect import budget
+from fail2ban.detect.budget import OutOfTime, limited
 from fail2ban.detect.logs import Logs
+from fail2ban.detect.mainthread import MainThread
+from fail2ban.detect.match import Line, Match
+from fail2ban.detect.matching import LINES, QUIET
 from fail2ban.detect.names import Addresses
-from fail2ban.detect.reader import WARNED_NAMES, LogReader
+from fail2ban.detect.reader import REST, WARNED_NAMES, LogReader
 from fail2ban.detect.waker import Waker
 from fail2ban.records import Address, Failure
 
@@ -50,13 +57,15 @@ class FakeResolver:
         self.asked.append((name, use))
 
 
-def match(line: str, now: float) -> Match | None:
+def match(line: Line, now: float) -> Match | None:
     """Understand "fail HOST AGE", AGE in seconds or "never"."""
-    verb, *rest = line.split()
+    verb, *rest = line.text.split()
     if verb != "fail":
         return None
     host, age = rest
-    return Match(host_of(host), None if age == "never" else now - float(age), line)
+    who = host_of(host)
+    time = None if age == "never" else now - float(age)
+    return Match(who, time, (line.text,), is_name=isinstance(who, str))
 
 
 def host_of(text: str) -> Address | str:
@@ -82,7 +91,7 @@ def failures() -> list[Failure]:
 def reader(log: Path, failures: list[Failure]) -> Iterator[LogReader]:
     reader = LogReader(
         jail="SSH",
-        logs=Logs([str(log)]),
+        source=Logs([str(log)]),
         match=match,
         report=failures.append,
         resolver=FakeResolver(),  # type: ignore[arg-type]
@@ -124,9 +133,9 @@ def test_failures_come_in_the_order_of_the_log(
     reader.poll()
     first, second = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("2001:db8::1")
     assert failures == [
-        Failure("SSH", first, NOW - 5, "fail 192.0.2.1 5"),
-        Failure("SSH", second, NOW - 9, "fail 2001:db8::1 9"),
-        Failure("SSH", first, NOW, "fail 192.0.2.1 0"),
+        Failure("SSH", first, NOW - 5, ("fail 192.0.2.1 5",)),
+        Failure("SSH", second, NOW - 9, ("fail 2001:db8::1 9",)),
+        Failure("SSH", first, NOW, ("fail 192.0.2.1 0",)),
     ]
     reader.poll()
     assert len(failures) == 3
@@ -152,7 +161,7 @@ def test_a_line_without_time_is_not_counted_and_warned_about_once(
     reader.poll()
     assert failures == []
     assert warnings(caplog) == [
-        "SSH: a line matches failregex but has no timestamp that timeregex finds;"
+        "SSH: a line matches failregex but has no timestamp that is understood;"
         " such lines are not counted"
     ]
 
@@ -204,17 +213,20 @@ def test_a_bug_in_the_filter_is_loud(reader: LogReader, log: Path) -> None:
         reader.poll()
 
 
-def test_a_filter_that_is_replaced_serves_from_the_next_line_on(
+def test_a_filter_that_is_replaced_in_a_pause_serves_from_the_next_line_on(
     reader: LogReader, log: Path, failures: list[Failure]
 ) -> None:
-    def last(line: str, now: float) -> Match | None:
-        reader.match = lambda line, now: None
-        return match(line, now)
-
-    reader.match = last
-    append(log, "fail 192.0.2.1 0", "fail 192.0.2.2 0")
+    stop = threading.Event()
+    reader.report = lambda failure: (failures.append(failure), stop.set())[0]
+    reader.polltime = 0.0
+    append(log, *["fail 192.0.2.1 0"] * (LINES + 3))
+    reader.run(stop)
+    assert len(failures) == 1
+    reader.report = failures.append
+    reader.match = lambda line, now: None
     reader.poll()
-    assert [str(failure.ip) for failure in failures] == ["192.0.2.1"]
+    # What was matched already, a chunk, has been counted.
+    assert len(failures) == LINES
 
 
 def test_a_reader_that_is_stopped_in_a_backlog_goes_on_at_the_same_line(
@@ -238,7 +250,7 @@ def test_a_reader_that_is_stopped_in_a_backlog_goes_on_at_the_same_line(
         assert len(failures) == at
         at = next(stops, 0)
     reader.poll()
-    while reader.logs.due() == 0:
+    while reader.source.due() == 0:
         reader.poll()
     assert [NOW - failure.time for failure in failures] == list(range(count))
 
@@ -316,3 +328,211 @@ def test_a_log_that_cannot_be_read_does_not_end_the_reader(
     os.rmdir(log)
     append(log, "fail 192.0.2.1 0")
     assert found.wait(PATIENCE)
+
+
+# What is blamed ----------------------------------------------------------------
+
+
+class FakeSource:
+    """Yields what it is given; notes what is asked of it."""
+
+    revision = 0
+    notifies = True
+
+    def __init__(self, lines: Iterable[Line] = ()) -> None:
+        self.lines = list(lines)
+
+    def poll(self) -> Iterator[Line]:
+        while self.lines:
+            yield self.lines.pop(0)
+
+    def due(self) -> float:
+        return 0.0 if self.lines else float("inf")
+
+    def paths(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        self.lines.clear()
+
+
+def matching(reader: LogReader, match: Match, lines: int = 1) -> None:
+    """Let the reader find `match`."""
+    reader.source.close()
+    reader.source = FakeSource([Line("x")] * lines)
+    reader.match = lambda line, now: match
+    reader.poll()
+
+
+def test_usedns_raw_blames_the_name_itself(reader: LogReader, failures: list[Failure]) -> None:
+    reader.usedns = "raw"
+    matching(reader, Match("x.example", NOW, ("x",), is_name=True))
+    assert failures == [Failure("SSH", "x.example", NOW, ("x",))]
+    assert isinstance(reader.resolver, FakeResolver) and reader.resolver.asked == []
+
+
+@pytest.mark.parametrize("usedns", ["yes", "warn", "no", "raw"])
+def test_a_text_that_is_no_name_is_blamed_as_it_is(
+    reader: LogReader, failures: list[Failure], usedns: str
+) -> None:
+    reader.usedns = usedns  # type: ignore[assignment]
+    matching(reader, Match("session 7", NOW, ("x",)))
+    assert failures == [Failure("SSH", "session 7", NOW, ("x",))]
+
+
+def test_all_that_the_filter_found_is_reported(reader: LogReader, failures: list[Failure]) -> None:
+    ip = ipaddress.ip_address("192.0.2.1")
+    matching(reader, Match(ip, NOW, ("a", "b"), fid="id", groups={"user": "root"}))
+    assert failures == [Failure("SSH", ip, NOW, ("a", "b"), "id", {"user": "root"})]
+
+
+def test_a_resolved_name_keeps_what_the_filter_found(
+    reader: LogReader, failures: list[Failure]
+) -> None:
+    groups = {"user": "root"}
+    matching(reader, Match("x.example", NOW, ("a",), is_name=True, fid="id", groups=groups))
+    assert isinstance(reader.resolver, FakeResolver)
+    ip = ipaddress.ip_address("192.0.2.1")
+    reader.resolver.asked[0][1]((ip,))
+    assert failures == [Failure("SSH", ip, NOW, ("a",), "id", groups)]
+
+
+# Lines that take too long --------------------------------------------------------
+
+
+def costly(line: Line, now: float) -> Match | None:
+    """Fail for lines that say so."""
+    if line.text.startswith("long"):
+        raise OutOfTime("over 0.5 s")
+    return match(line, now)
+
+
+def test_a_line_that_takes_too_long_costs_that_line(
+    reader: LogReader, log: Path, failures: list[Failure], caplog: pytest.LogCaptureFixture
+) -> None:
+    reader.match = costly
+    append(log, "long \x1b[31m" + "x" * 1000, "fail 192.0.2.1 0")
+    reader.poll()
+    assert len(failures) == 1
+    assert reader.given_up == 1
+    [warning] = warnings(caplog)
+    assert warning.startswith("[SSH] a line is given up (over 0.5 s): long \\x1b[31mxxx")
+    assert len(warning) < 200
+
+
+def test_more_lines_that_take_too_long_are_summed_up_once_a_minute(
+    reader: LogReader, log: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticks = [0.0]
+    reader._matching._complaints._ticks = lambda: ticks[0]
+    reader.match = costly
+
+    def attack(count: int, after: float) -> list[str]:
+        caplog.clear()
+        ticks[0] += after
+        append(log, *["long"] * count)
+        reader.poll()
+        return warnings(caplog)
+
+    assert len(attack(5, after=0.0)) == 1
+    assert attack(5, after=QUIET - 1) == []
+    text = "[SSH] more lines were given up, since the patterns took too long: "
+    assert attack(3, after=1.0) == [text + "9"]
+    assert attack(0, after=QUIET - 1) == []
+    assert attack(0, after=1.0) == [text + "3"]
+    assert attack(0, after=QUIET) == []
+    assert attack(1, after=0.0) == ["[SSH] a line is given up (over 0.5 s): long"]
+    assert reader.given_up == 14
+
+
+@pytest.fixture
+def served(reader: LogReader) -> Iterator[Callable[[Callable[[], bool]], None]]:
+    """Match on this thread, with interruptions; return what serves while a condition holds."""
+    before = signal.getsignal(signal.SIGPROF)
+    budget.install()
+    reader.main = MainThread(lambda: None)
+    reader.__post_init__()
+    stop = threading.Event()
+    thread = threading.Thread(target=reader.run, args=(stop,), daemon=True)
+
+    def serve(condition: Callable[[], bool]) -> None:
+        if not thread.is_alive():
+            thread.start()
+        end = time.monotonic() + PATIENCE
+        reader.main.serve_while(lambda: condition() and time.monotonic() < end)
+
+    yield serve
+    stop.set()
+    reader.wake()
+    reader.main.join(thread)
+    budget._watch.thread = None
+    signal.signal(signal.SIGPROF, before)
+
+
+def test_a_catastrophic_line_is_given_up_within_a_second_and_the_next_is_matched(
+    reader: LogReader,
+    log: Path,
+    failures: list[Failure],
+    served: Callable[[Callable[[], bool]], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    catastrophic = re.compile(r"^smtp: (?:(?:\w+ ?)+)+ \[\d+\]$")
+
+    def patterns(line: Line, now: float) -> Match | None:
+        limited(0.1, catastrophic.search, line.text)
+        return match(line, now)
+
+    reader.match = patterns
+    append(log, "smtp: " + "A " * 60 + "192.0.2.5", "fail 192.0.2.1 0")
+    start = time.monotonic()
+    served(lambda: not failures)
+    assert [str(failure.ip) for failure in failures] == ["192.0.2.1"]
+    assert time.monotonic() - start < 1
+    assert reader.given_up == 1
+    assert "A A A" in warnings(caplog)[0]
+
+
+def test_lines_wait_in_a_pause_and_are_matched_when_it_goes_on(
+    reader: LogReader, log: Path, failures: list[Failure]
+) -> None:
+    reader.main = MainThread(lambda: None)
+    reader.__post_init__()
+    append(log, *(f"fail 192.0.2.{n % 250} {n}" for n in range(1000)))
+    reader.main.close()
+    stop = threading.Event()
+    thread = threading.Thread(target=reader.run, args=(stop,))
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive() and failures == []
+    reader.main = MainThread()
+    reader._matching._main = reader.main
+    reader.poll()
+    assert [NOW - failure.time for failure in failures] == list(range(1000))
+
+
+def test_a_chunk_of_slow_lines_is_matched_in_slices(reader: LogReader) -> None:
+    """So the main thread gets round to signals."""
+    turns: list[int] = []
+    main = MainThread()
+    reader.main = main
+    main.call = lambda work: (turns.append(0), work())[1]  # type: ignore[method-assign]
+    reader.__post_init__()
+    ticks = iter(range(1_000_000))
+    reader._matching._ticks = lambda: next(ticks) / 100  # each line takes 10 ms
+    matching(reader, Match("x", NOW, ("x",)), lines=100)
+    assert 100 / 6 <= len(turns) < 100 / 3
+
+
+# Sources that wake the reader -----------------------------------------------------
+
+
+def test_a_source_that_wakes_the_reader_is_hardly_polled(reader: LogReader) -> None:
+    stop = threading.Event()
+    calls: list[object] = []
+    reader.source.close()
+    reader.source = FakeSource()
+    reader.waker.close()
+    reader.waker = FakeWaker(stop, calls)  # type: ignore[assignment]
+    reader.polltime = 1.0
+    reader.run(stop)
+    assert calls[-1] == REST

@@ -11,18 +11,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fail2ban import notices
 from fail2ban.decide.bans import Entry, State
 from fail2ban.decide.timer import Timer
-from fail2ban.enforce.runner import (
-    LIFT_BUDGET,
-    RETRY_LONGEST,
-    START_LONGEST,
-    Runner,
-    growing_pause,
-)
+from fail2ban.enforce.enforcer import LIFT_BUDGET
+from fail2ban.enforce.pauses import RETRY_LONGEST, START_LONGEST, growing_pause
+from fail2ban.enforce.runner import Runner
 from fail2ban.enforce.scaffold import Scaffold
-from fail2ban.records import FAMILIES, ActionSettings, Ban, FirewallSettings
+from fail2ban.records import (
+    FAMILIES,
+    ActionSettings,
+    Ban,
+    Command,
+    Family,
+    FirewallSettings,
+    MailActionSettings,
+)
 from tests.helpers import FakeClock, FakeShell, action, ticket
+from tests.test_scaffold import FakePost
 
 REINIT = 10.0
 
@@ -30,28 +36,46 @@ REINIT = 10.0
 class World:
     """A runner, and a firewall that commands change and tests break.
 
-    The firewall knows of each section whether it is started and whom it bans;
-    commands fail as real ones would: a check or ban without a start does.
+    The firewall knows of each name in a command whether it is started and whom
+    it bans; commands fail as real ones would: a check or ban without a start does.
+
+    Attributes:
+        doubles: addresses that were banned where they were banned already.
+        told: what actions that only tell were run for.
     """
 
-    def __init__(self, maxreinits: int = -1, **actions: ActionSettings) -> None:
+    def __init__(
+        self,
+        maxreinits: int = -1,
+        base: bool = True,
+        families: tuple[Family, ...] = FAMILIES,
+        **actions: ActionSettings | tuple[ActionSettings, ...],
+    ) -> None:
         self.clock, self.shell = FakeClock(), FakeShell()
         self.started: dict[str, set[str]] = {}
-        self.base = False
+        self.base = not base
+        self.doubles: list[str] = []
+        self.told: list[str] = []
+        self.post = FakePost()
         self.broken: set[str] = set()  # commands that fail whatever the firewall holds
         self.shell.fails = self._execute
         self.notified: list[Ban] = []
         self.gave_up: list[str] = []
         self.timer = Timer(self.clock, self.clock)
-        self.settings = FirewallSettings("start all", "stop all", 1.0, REINIT, maxreinits)
-        self.actions = actions or {"SSH": action()}
-        scaffold = Scaffold(self.settings, self.actions, self.shell, FAMILIES)
+        ground = ("start all", "stop all") if base else ("", "")
+        self.settings = FirewallSettings(*ground, 1.0, REINIT, maxreinits)
+        self.actions = {
+            name: several if isinstance(several, tuple) else (several,)
+            for name, several in (actions or {"SSH": action()}).items()
+        }
+        scaffold = Scaffold(self.settings, self.actions, self.shell, families, post=self.post)
         self.runner = Runner(
             self.settings,
             scaffold,
             self.timer,
             self.clock,
             self.clock,
+            notices.of(False),
             self.notified.append,
             self.gave_up.append,
         )
@@ -65,6 +89,12 @@ class World:
         if name == "all":
             self.base = verb == "start"
             return False
+        if verb == "tell":
+            self.told.append(rest[0])
+            return False
+        if verb == "repair":
+            self.started.setdefault(name, set())
+            return False
         if verb == "start":
             already = name in self.started
             self.started.setdefault(name, set())
@@ -73,8 +103,13 @@ class World:
             return True
         if verb == "stop":
             del self.started[name]
-        elif verb == "ban":
+        elif verb in ("ban", "reban"):
+            self.doubles += [rest[0]] if rest[0] in self.started[name] else []
             self.started[name].add(rest[0])
+        elif verb == "flush":
+            self.started[name].clear()
+        elif verb == "prolong":
+            return rest[0] not in self.started[name]
         elif verb == "unban":
             if rest[0] not in self.started[name]:
                 return True
@@ -83,10 +118,10 @@ class World:
 
     def flush(self) -> None:
         """What `nft flush ruleset` by somebody else does."""
-        self.started, self.base = {}, False
+        self.started, self.base = {}, not self.settings.start
 
     def start(self) -> None:
-        self.runner._set_up()
+        self.runner._builder.set_up()
         self.shell.taken()
 
     def ban(self, ip: str, jail: str = "SSH", bantime: float | None = 600) -> Entry:
@@ -96,7 +131,7 @@ class World:
 
     def check(self, jail: str) -> None:
         """What the regular check does."""
-        self.runner._jobs.put(lambda: self.runner._check(jail))
+        self.runner._jobs.put(lambda: self.runner._repairer.check_jail(jail))
 
     def work(self) -> list[str]:
         """Do all that is due; return the commands that were run."""
@@ -114,7 +149,7 @@ class World:
 
 def test_start_runs_cmdstart_then_each_section() -> None:
     world = World(SSH=action(), Apache=action("Apache"))
-    world.runner._set_up()
+    world.runner._builder.set_up()
     assert world.shell.taken() == ["start all", "start SSH", "start Apache"]
 
 
@@ -277,7 +312,7 @@ def test_regular_check_rests_while_nobody_is_banned() -> None:
 
 def test_ban_after_reban_fills_all_tags() -> None:
     """Defect 14 of 0.6."""
-    world = World(SSH=action(ban="ban SSH <ip>-<section>-<failures>"))
+    world = World(SSH=action(ban="ban SSH <ip>-<jail.name>-<failures>"))
     world.start()
     world.ban("192.0.2.1")
     world.work()
@@ -459,7 +494,7 @@ def test_start_is_attempted_again_maxreinits_times(
 ) -> None:
     world = World(maxreinits)
     world.broken.add("start SSH")
-    world.runner._set_up()
+    world.runner._builder.set_up()
     world.pass_time(600)
     assert world.shell.commands.count("start SSH") == 0  # all taken by pass_time
     assert caplog.text.count("attempt to initialize the firewalls") == maxreinits
@@ -482,7 +517,7 @@ def test_section_that_cannot_start_does_not_hold_up_the_others() -> None:
 def test_half_made_start_is_removed_before_the_next_attempt() -> None:
     world = World(SSH=action(start="start SSH\nstart SSH"))
     world.broken.add("start SSH\nstart SSH")
-    world.runner._set_up()
+    world.runner._builder.set_up()
     assert world.shell.taken() == ["start all", "start SSH\nstart SSH", "stop SSH"]
 
 
@@ -521,7 +556,7 @@ def test_flush_while_a_section_is_down_is_noticed_by_the_next_attempt() -> None:
 def test_failing_cmdstart_is_tried_again_before_any_section() -> None:
     world = World()
     world.broken.add("start all")
-    world.runner._set_up()
+    world.runner._builder.set_up()
     assert world.shell.taken() == ["start all", "stop all"]
     world.broken.clear()
     world.clock.advance(1)
@@ -534,10 +569,10 @@ def test_address_of_a_family_the_command_does_not_know_is_failed_without_retry(
     world = World(SSH=action(families=("ip",)))
     world.start()
     entry = world.ban("2001:db8::1")
-    assert world.work() == ["check SSH"]
+    assert world.work() == []
     assert entry.state is State.FAILED
     world.pass_time(300)
-    assert caplog.text.count("<iptables>") == 1
+    assert caplog.text.count("its commands are not for IPv6") == 1
     world.clock.advance(600)
     assert "unban SSH 2001:db8::1" not in world.work()
     assert world.bans.of("SSH") == []
@@ -563,7 +598,7 @@ def test_unban_that_fails_is_tried_until_it_works_and_reported_once(
 
 def test_end_lifts_every_ban_and_stops_every_section(caplog: pytest.LogCaptureFixture) -> None:
     world = World(SSH=action(), Apache=action("Apache"))
-    world.runner._set_up()
+    world.runner._builder.set_up()
     world.ban("192.0.2.1")
     world.ban("2001:db8::1", "Apache")
     world.work()
@@ -614,7 +649,9 @@ def test_changed_commands_move_the_bans_from_the_old_to_the_new() -> None:
     for jail in ("SSH", "Apache"):
         world.ban("192.0.2.1", jail)
     world.work()
-    world.runner.reconfigure(world.settings, {"SSH": action("New"), "Apache": action("Apache")})
+    world.runner.reconfigure(
+        world.settings, {"SSH": (action("New"),), "Apache": (action("Apache"),)}
+    )
     assert world.work() == ["unban SSH 192.0.2.1", "stop SSH", "start New", "ban New 192.0.2.1"]
     assert len(world.notified) == 2
 
@@ -624,7 +661,7 @@ def test_removed_section_is_lifted_and_a_new_one_started() -> None:
     world.start()
     world.ban("192.0.2.1", "Apache")
     world.work()
-    world.runner.reconfigure(world.settings, {"SSH": action(), "FTP": action("FTP")})
+    world.runner.reconfigure(world.settings, {"SSH": (action(),), "FTP": (action("FTP"),)})
     assert world.work() == ["unban Apache 192.0.2.1", "stop Apache", "start FTP"]
     assert world.bans.jails() == set()
 
@@ -647,7 +684,7 @@ def test_same_commands_again_change_nothing() -> None:
     world.start()
     world.ban("192.0.2.1")
     world.work()
-    world.runner.reconfigure(world.settings, {"SSH": action()})
+    world.runner.reconfigure(world.settings, {"SSH": (action(),)})
     assert world.work() == []
 
 
@@ -669,54 +706,650 @@ def test_first_attempt_is_announced_even_if_it_fails() -> None:
     assert not thread.is_alive()
 
 
+# Several actions ------------------------------------------------------------------
+
+
+def teller(name: str = "T", **changes: object) -> ActionSettings:
+    commands: dict[str, object] = {
+        "start": "",
+        "stop": "",
+        "check": "",
+        "ban": f"tell {name} <ip>",
+        "unban": "",
+        "enforces": False,
+    }
+    return action(name, **{**commands, **changes})
+
+
+def by_family(name: str, **changes: object) -> ActionSettings:
+    """Return commands that are others for each family, set up on demand."""
+
+    def command(verb: str, tag: str = "") -> Command:
+        return Command(*(f"{verb} {name}{family}{tag}" for family in ("any", "4", "6")))
+
+    commands = {
+        "start": command("start"),
+        "stop": command("stop"),
+        "check": command("check"),
+        "ban": command("ban", " <ip>"),
+        "unban": command("unban", " <ip>"),
+        "on_demand": True,
+    }
+    return action(name, **{**commands, **changes})
+
+
+def test_ban_is_told_when_all_actions_have_carried_it_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(SSH=(action("A"), action("B")))
+    world.start()
+    world.broken.add("ban A")
+    entry = world.ban("192.0.2.1")
+    assert world.work() == [
+        "check A", "ban A 192.0.2.1", "check A", "check B", "ban B 192.0.2.1",
+    ]  # fmt: skip
+    assert entry.state is State.FAILED and entry.error
+    assert (entry.part("A").state, entry.part("B").state) == (State.FAILED, State.APPLIED)
+    assert not world.notified and "Ban (600 s)" not in caplog.text
+    world.broken.clear()
+    world.clock.advance(1)
+    assert world.work() == ["check A", "ban A 192.0.2.1"]
+    assert entry.state is State.APPLIED and not entry.error
+    assert caplog.text.count("Ban (600 s) 192.0.2.1") == 1 and len(world.notified) == 1
+
+
+def test_actions_start_in_order_and_lift_and_stop_in_reverse() -> None:
+    world = World(SSH=(action("A"), action("B")))
+    world.runner._builder.set_up()
+    assert world.shell.taken() == ["start all", "start A", "start B"]
+    entry = world.ban("192.0.2.1")
+    world.ban("192.0.2.2")
+    world.work()
+    world.bans.lift(entry)
+    lifted = [command for command in world.work() if command.startswith("unban")]
+    assert lifted == ["unban B 192.0.2.1", "unban A 192.0.2.1"]
+    world.runner.finish()
+    world.runner.run()
+    assert world.shell.taken() == [
+        "unban B 192.0.2.2", "stop B", "unban A 192.0.2.2", "stop A", "stop all",
+    ]  # fmt: skip
+
+
+def test_unban_is_told_once_no_action_holds_the_address(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(SSH=(action("A"), action("B")))
+    world.start()
+    entry = world.ban("192.0.2.1")
+    world.work()
+    world.broken.add("unban B")
+    world.bans.lift(entry)
+    world.work()
+    assert world.started == {"A": set(), "B": {"192.0.2.1"}}
+    assert "Unban" not in caplog.text and world.bans.holds(entry)
+    world.broken.clear()
+    world.clock.advance(1)
+    assert world.work() == ["check B", "unban B 192.0.2.1"]
+    assert caplog.text.count("Unban 192.0.2.1") == 1 and not world.bans.holds(entry)
+
+
+def test_address_banned_again_while_one_action_still_lifts_it_ends_up_banned_everywhere() -> None:
+    world = World(SSH=(action("A"), action("B")))
+    world.start()
+    first = world.ban("192.0.2.1")
+    world.work()
+    world.broken.add("unban B")
+    world.bans.lift(first)
+    world.work()
+    world.ban("192.0.2.1")
+    world.broken.clear()
+    world.pass_time(30)
+    assert world.started == {"A": {"192.0.2.1"}, "B": {"192.0.2.1"}}
+
+
+# Actions that only tell -------------------------------------------------------------
+
+
+def test_who_only_tells_is_told_once_after_the_others() -> None:
+    world = World(SSH=(teller(), action("A")))
+    world.start()
+    entry = world.ban("192.0.2.1")
+    assert world.work() == ["check A", "ban A 192.0.2.1", "tell T 192.0.2.1"]
+    world.flush()
+    world.check("SSH")
+    world.work()
+    world.clock.advance(REINIT + 1)
+    world.bans.renew(entry)
+    world.work()
+    world.runner.reconfigure(world.settings, {"SSH": (teller("New"), action("A"))})
+    world.work()
+    world.bans.lift(entry)
+    world.work()
+    assert world.told == ["192.0.2.1"]
+
+
+def test_who_only_tells_neither_fails_a_ban_nor_is_run_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(SSH=(action("A"), teller()))
+    world.start()
+    world.broken.add("tell T")
+    entries = [world.ban(f"192.0.2.{number}") for number in (1, 2, 3)]
+    assert world.work().count("tell T 192.0.2.1") == 1
+    assert {entry.state for entry in entries} == {State.APPLIED} and len(world.notified) == 3
+    world.clock.advance(300)
+    assert world.work() == []
+    loud = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(loud) == 1 and "SSH/T" in loud[0].getMessage()
+
+
+def test_who_only_tells_is_told_of_a_ban_that_was_tried_but_a_mail_waits() -> None:
+    mail = ActionSettings("mail", mail=MailActionSettings(), enforces=False)
+    world = World(SSH=(action("A"), teller(), mail))
+    world.start()
+    world.broken.add("ban A")
+    world.ban("192.0.2.1")
+    world.work()
+    assert (world.told, world.post.said) == (["192.0.2.1"], ["started SSH"])
+    world.broken.clear()
+    world.pass_time(5)
+    assert (world.told, world.post.said) == (["192.0.2.1"], ["started SSH", "banned 192.0.2.1"])
+    world.flush()
+    world.pass_time(5)
+    assert len(world.post.said) == 2
+
+
+def test_section_that_only_tells_bans_nobody_but_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(SSH=teller())
+    world.start()
+    entry = world.ban("192.0.2.1")
+    assert world.work() == ["tell T 192.0.2.1"]
+    assert entry.state is State.APPLIED and len(world.notified) == 1
+    world.bans.lift(entry)
+    assert world.work() == []
+    assert "Unban 192.0.2.1" in caplog.text and world.bans.of("SSH") == []
+
+
+def test_failing_start_of_who_only_tells_ends_nothing() -> None:
+    world = World(2, SSH=(action("A"), teller(start="start T", stop="stop T")))
+    world.broken.add("start T")
+    world.start()
+    assert world.ban("192.0.2.1") and world.work()
+    world.pass_time(600, step=5)
+    assert not world.gave_up and world.told == []
+    world.broken.clear()
+    world.pass_time(60, step=5)
+    world.ban("192.0.2.2")
+    world.work()
+    assert world.told == ["192.0.2.2"]
+
+
+# Repair of one action --------------------------------------------------------------------
+
+
+def test_without_a_common_ground_only_what_is_gone_is_repaired() -> None:
+    world = World(base=False, SSH=(action("A"), action("B")), Apache=action("C"))
+    world.start()
+    world.ban("192.0.2.1")
+    world.ban("192.0.2.2")
+    world.ban("192.0.2.1", "Apache")
+    world.work()
+    del world.started["A"]
+    world.check("SSH")
+    assert world.work() == [
+        "check A",
+        "unban A 192.0.2.1", "unban A 192.0.2.2",
+        "stop A", "start A",
+        "ban A 192.0.2.1", "ban A 192.0.2.2",
+        "check A", "check B",
+    ]  # fmt: skip
+
+
+def test_repair_command_takes_the_place_of_stop_and_start_and_reban_that_of_ban(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(base=False, SSH=action("A", repair="repair A", reban="reban A <ip>"))
+    world.start()
+    world.ban("192.0.2.1")
+    world.work()
+    world.flush()
+    world.ban("192.0.2.2")
+    assert world.work() == [
+        "check A", "check A",
+        "unban A 192.0.2.1", "repair A", "check A",
+        "reban A 192.0.2.1", "ban A 192.0.2.2",
+        "check A",
+    ]  # fmt: skip
+    assert caplog.text.count("ReBan 192.0.2.1") == 1
+    assert caplog.text.count("Ban (600 s) 192.0.2.2") == 1
+
+
+def test_repair_command_that_does_not_help_is_followed_by_stop_and_start() -> None:
+    world = World(base=False, SSH=action("A", repair="mend A", flush="flush A"))
+    world.start()
+    world.ban("192.0.2.1")
+    world.work()
+    world.flush()
+    world.broken.add("mend A")
+    world.check("SSH")
+    assert world.work() == [
+        "check A", "flush A", "unban A 192.0.2.1", "mend A",
+        "flush A", "unban A 192.0.2.1", "stop A", "start A",
+        "ban A 192.0.2.1", "check A",
+    ]  # fmt: skip
+    assert world.started == {"A": {"192.0.2.1"}}
+
+
+def test_repairs_of_one_action_are_spaced_and_end_at_maxreinits() -> None:
+    world = World(3, base=False, SSH=action("A"), Apache=action("B"))
+    world.start()
+    world.runner._check_regularly()
+    world.ban("192.0.2.1")
+    world.ban("192.0.2.1", "Apache")
+    world.broken.add("check A")
+    repairs = []
+    for _ in range(400):
+        repairs += [world.clock() for command in world.work() if command == "start A"]
+        world.clock.advance(0.5)
+    gaps = [round(later - earlier) for earlier, later in zip(repairs, repairs[1:], strict=False)]
+    assert gaps == [REINIT, 2 * REINIT]
+    assert world.started["B"] == {"192.0.2.1"} and world.gave_up
+
+
+@pytest.mark.parametrize("repairs", [False, True])
+def test_failed_unban_is_a_reason_to_repair_only_if_the_action_says_so(repairs: bool) -> None:
+    world = World(base=False, SSH=action("A", repair_on_unban=repairs))
+    world.start()
+    entry = world.ban("192.0.2.1")
+    world.ban("192.0.2.2")
+    world.work()
+    world.flush()
+    world.bans.lift(entry)
+    commands = world.work()
+    assert ("start A" in commands) is repairs
+    if not repairs:
+        assert commands == ["unban A 192.0.2.1"]
+    world.check("SSH")
+    world.pass_time(5)
+    assert world.started == {"A": {"192.0.2.2"}} and world.bans.of("SSH")[1:] == []
+
+
+# All at once ------------------------------------------------------------------------
+
+
+def test_flush_takes_the_place_of_single_unbans_at_the_end() -> None:
+    world = World(SSH=(action("A", flush="flush A"), action("B", flush="flush B")))
+    world.start()
+    for number in (1, 2):
+        world.ban(f"192.0.2.{number}")
+    world.work()
+    world.runner.finish()
+    world.runner.run()
+    assert world.shell.taken() == ["flush B", "stop B", "flush A", "stop A", "stop all"]
+
+
+def test_flush_runs_only_for_families_with_bans() -> None:
+    flush = Command("flush Aany", "flush A4", "flush A6")
+    world = World(SSH=by_family("A", flush=flush))
+    world.start()
+    entry = world.ban("192.0.2.1")
+    world.ban("2001:db8::1")
+    world.work()
+    world.bans.lift(entry)
+    world.work()
+    world.runner.finish()
+    world.runner.run()
+    assert world.shell.taken() == ["flush A6", "stop A4", "stop A6", "stop all"]
+
+
+def test_failing_flush_is_followed_by_single_unbans() -> None:
+    """Upstream leaves the bans then."""
+    world = World(SSH=action("A", flush="flush A"))
+    world.start()
+    for number in (1, 2):
+        world.ban(f"192.0.2.{number}")
+    world.work()
+    world.broken.add("flush A")
+    assert world.runner.lift_all("SSH") == 2
+    assert world.work() == [
+        "flush A",
+        "check A", "unban A 192.0.2.1",
+        "check A", "unban A 192.0.2.2",
+    ]  # fmt: skip
+    assert world.started == {"A": set()} and world.bans.of("SSH") == []
+
+
+def test_all_bans_of_a_section_are_lifted_with_one_command(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(SSH=action("A", flush="flush A"), Apache=action("B"))
+    world.start()
+    for number in (1, 2):
+        world.ban(f"192.0.2.{number}")
+        world.ban(f"192.0.2.{number}", "Apache")
+    world.work()
+    world.runner.lift_all("SSH")
+    assert world.work() == ["flush A"]
+    assert caplog.text.count("SSH: Unban") == 2 and world.bans.jails() == {"Apache"}
+
+
+def test_ban_decided_after_all_were_lifted_is_not_flushed_though_a_repair_came_between() -> None:
+    world = World(SSH=action("A", flush="flush A"))
+    world.start()
+    world.ban("192.0.2.1")
+    world.work()
+    world.flush()
+    world.check("SSH")
+    world.runner.lift_all("SSH")
+    world.ban("192.0.2.1")
+    world.ban("192.0.2.2")
+    world.work()
+    assert world.started == {"A": {"192.0.2.1", "192.0.2.2"}} and not world.doubles
+
+
+# Longer bans, bans of an earlier run ---------------------------------------------------
+
+
+def test_longer_ban_is_prolonged_where_there_is_a_command_for_that() -> None:
+    world = World(SSH=(action("A", prolong="prolong A <ip> <bantime>"), action("B")))
+    world.start()
+    entry = world.ban("192.0.2.1")
+    world.work()
+    assert world.bans.extend(entry, entry.ban.start + 900)
+    assert world.work() == ["prolong A 192.0.2.1 900"]
+
+
+def test_ban_that_is_not_in_force_yet_gets_its_new_length_when_it_is() -> None:
+    world = World(SSH=action("A", ban="ban A <ip> <bantime>", prolong="prolong A <ip>"))
+    world.start()
+    world.broken.add("ban A")
+    entry = world.ban("192.0.2.1")
+    world.work()
+    world.bans.extend(entry, entry.ban.start + 900)
+    assert world.work() == []
+    world.broken.clear()
+    world.clock.advance(1)
+    assert world.work() == ["check A", "ban A 192.0.2.1 900"]
+    world.pass_time(60)
+    assert world.shell.taken() == []
+
+
+def test_failing_prolong_is_tried_again_and_the_ban_stays_in_force() -> None:
+    world = World(SSH=action("A", prolong="prolong A <ip>"))
+    world.start()
+    entry = world.ban("192.0.2.1")
+    world.work()
+    world.broken.add("prolong A")
+    world.bans.extend(entry, entry.ban.start + 900)
+    assert world.work() == ["prolong A 192.0.2.1", "check A"]
+    assert entry.state is State.APPLIED
+    world.broken.clear()
+    world.clock.advance(1)
+    assert world.work() == ["prolong A 192.0.2.1"]
+    world.clock.advance(60)
+    assert world.work() == []
+    world.bans.lift(entry)
+    assert world.work() == ["check A", "unban A 192.0.2.1"]
+
+
+def restored(world: World, ip: str = "192.0.2.1") -> Entry:
+    entry = world.bans.ban(ticket(ip), 600, world.clock(), restored=True)
+    assert entry is not None
+    return entry
+
+
+def test_ban_of_an_earlier_run_is_not_carried_out_again_where_it_should_not() -> None:
+    kept = action("A", norestored=True, prolong="prolong A <ip>")
+    world = World(SSH=(kept, action("B"), teller(norestored=True)))
+    world.start()
+    world.started["A"].add("192.0.2.1")
+    entry = restored(world)
+    assert world.work() == ["check A", "check B", "ban B 192.0.2.1"]
+    assert entry.state is State.APPLIED and not world.notified
+    world.bans.extend(entry, entry.ban.start + 900)
+    assert world.work() == []
+    world.flush()
+    world.check("SSH")
+    world.work()
+    assert world.started == {"A": {"192.0.2.1"}, "B": {"192.0.2.1"}}
+    world.bans.lift(entry)
+    assert "unban A 192.0.2.1" in world.work()
+
+
+# Families -----------------------------------------------------------------------------
+
+
+def test_each_family_is_set_up_at_its_first_ban_and_checked_alone() -> None:
+    world = World(SSH=by_family("A"))
+    world.start()
+    world.ban("192.0.2.1")
+    assert world.work() == ["start A4", "ban A4 192.0.2.1"]
+    world.ban("2001:db8::1")
+    assert world.work() == ["start A6", "ban A6 2001:db8::1"]
+    world.ban("192.0.2.2")
+    assert world.work() == ["check A4", "ban A4 192.0.2.2"]
+
+
+def test_family_that_cannot_be_set_up_is_tried_rarely_and_all_its_bans_come_back() -> None:
+    world = World(base=False, SSH=by_family("A"))
+    world.start()
+    world.broken.add("start A6")
+    entries = [world.ban(f"2001:db8::{number}") for number in range(1, 30)]
+    fine = world.ban("192.0.2.1")
+    commands = world.work()
+    assert commands.count("start A6") == 1 and fine.state is State.APPLIED
+    assert {entry.state for entry in entries} == {State.FAILED}
+    world.pass_time(100)
+    world.broken.clear()
+    starts = 0
+    while entries[0].state is not State.APPLIED:
+        world.clock.advance(1)
+        starts += world.work().count("start A6")
+    assert {entry.state for entry in entries} == {State.APPLIED} and starts == 1
+    assert not world.doubles
+
+
+def test_family_that_cannot_be_set_up_does_not_tear_down_the_other() -> None:
+    world = World(base=False, SSH=by_family("A", check=""))
+    world.start()
+    world.ban("192.0.2.1")
+    world.work()
+    world.broken.add("start A6")
+    world.ban("2001:db8::1")
+    assert world.work() == ["start A6", "stop A6"]
+    assert world.started == {"A4": {"192.0.2.1"}}
+
+
+def test_flushed_family_comes_back_and_the_other_is_left_alone() -> None:
+    world = World(base=False, SSH=by_family("A"))
+    world.start()
+    world.ban("192.0.2.1")
+    world.ban("2001:db8::1")
+    world.work()
+    world.started.clear()
+    world.check("SSH")
+    world.work()
+    assert world.started == {"A4": {"192.0.2.1"}, "A6": {"2001:db8::1"}}
+
+
+def test_family_that_is_switched_off_is_not_set_up_and_that_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(families=("ip",), SSH=by_family("A", on_demand=False))
+    world.runner._builder.set_up()
+    assert world.shell.taken() == ["start all", "start A4"]
+    entries = [world.ban(f"2001:db8::{number}") for number in (1, 2)]
+    assert world.work() == []
+    assert {entry.state for entry in entries} == {State.FAILED}
+    world.pass_time(300)
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 1 and "IPv6 is switched off" in errors[0].getMessage()
+
+
+# Reload ---------------------------------------------------------------------------------
+
+
+def test_action_added_by_a_reload_gets_all_bans_in_force(caplog: pytest.LogCaptureFixture) -> None:
+    """Upstream loses the new action."""
+    world = World(base=False, SSH=action("A"))
+    world.start()
+    world.ban("192.0.2.1")
+    world.ban("2001:db8::1")
+    world.work()
+    world.runner.reconfigure(world.settings, {"SSH": (action("A"), action("B"))})
+    assert world.work() == ["start B", "ban B 192.0.2.1", "ban B 2001:db8::1"]
+
+
+def test_action_removed_by_a_reload_lets_go_of_its_bans_and_the_others_keep_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(base=False, SSH=(action("A", flush="flush A"), action("B")))
+    world.start()
+    entry = world.ban("192.0.2.1")
+    world.work()
+    world.runner.reconfigure(world.settings, {"SSH": (action("B"),)})
+    assert world.work() == ["flush A", "stop A"]
+    assert entry.state is State.APPLIED and world.started == {"B": {"192.0.2.1"}}
+    assert "Unban" not in caplog.text
+    world.bans.lift(entry)
+    assert world.work() == ["unban B 192.0.2.1"]
+    assert "Unban" in caplog.text
+
+
+def test_removal_of_the_action_that_failed_puts_the_ban_in_force() -> None:
+    world = World(base=False, SSH=(action("A"), action("B")))
+    world.start()
+    world.broken.add("ban A")
+    entry = world.ban("192.0.2.1")
+    world.work()
+    world.runner.reconfigure(world.settings, {"SSH": (action("B"),)})
+    world.work()
+    assert entry.state is State.APPLIED and len(world.notified) == 1
+    world.pass_time(60)
+    assert world.started == {"B": {"192.0.2.1"}}
+
+
+def test_late_retry_at_an_action_that_was_removed_and_came_back_does_nothing() -> None:
+    world = World(base=False, SSH=(action("A"), action("B")))
+    world.start()
+    world.broken.add("ban A")
+    world.ban("192.0.2.1")
+    world.work()
+    for several in ((action("B"),), (action("A"), action("B"))):
+        world.runner.reconfigure(world.settings, {"SSH": several})
+        world.work()
+    world.clock.advance(1)
+    assert world.work().count("ban A 192.0.2.1") == 1
+
+
+def test_action_that_a_reload_keeps_is_told() -> None:
+    world = World(base=False, SSH=(action("A", reload="check A"), action("B", reload="check B")))
+    world.start()
+    other = action("B", reload="check B", ban="ban B  <ip>")
+    world.runner.reconfigure(world.settings, {"SSH": (world.actions["SSH"][0], other)})
+    assert world.work() == ["stop B", "start B", "check A"]
+
+
+def test_switching_a_family_off_takes_its_bans_out_of_force() -> None:
+    world = World(base=False, SSH=by_family("A"))
+    world.start()
+    entry = world.ban("2001:db8::1")
+    world.work()
+    world.runner.reconfigure(world.settings, world.actions, ("ip",))
+    world.work()
+    assert entry.state is State.FAILED and world.started == {}
+
+
 ADDRESSES = ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
+NAMES = ["A", "B4", "B6", "C", "T"]
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("ban"), st.sampled_from(ADDRESSES)),
         st.tuples(st.just("lift"), st.sampled_from(ADDRESSES)),
+        st.tuples(st.just("renew"), st.sampled_from(ADDRESSES)),
+        st.tuples(st.just("extend"), st.sampled_from(ADDRESSES)),
+        st.tuples(st.just("lift all"), st.just("")),
         st.tuples(st.just("work"), st.just("")),
         st.tuples(st.just("flush"), st.just("")),
-        st.tuples(st.just("break"), st.sampled_from(["ban SSH", "unban SSH", "start SSH"])),
+        st.tuples(st.just("lose"), st.sampled_from(NAMES)),
+        st.builds(
+            lambda verb, name: ("break", f"{verb} {name}"),
+            st.sampled_from("start stop ban unban flush repair prolong tell".split()),
+            st.sampled_from(NAMES),
+        ),
         st.tuples(st.just("mend"), st.just("")),
         st.tuples(st.just("wait"), st.just("")),
+        st.tuples(st.just("reload"), st.sampled_from(["AT", "ABT", "BA", "BCT", "TABC", "T"])),
     ),
     max_size=40,
 )
 
 
+def choices() -> dict[str, ActionSettings]:
+    return {
+        "A": action("A", repair="repair A", reban="reban A <ip>", prolong="prolong A <ip>"),
+        "B": by_family("B", flush=Command("flush Bany", "flush B4", "flush B6")),
+        "C": action("C", repair_on_unban=True, flush="flush C"),
+        "T": teller(),
+    }
+
+
+def names(letter: str, ip: str) -> str:
+    return (letter + ("6" if ":" in ip else "4")) if letter == "B" else letter
+
+
 @settings(max_examples=500)
-@given(STEPS)
+@given(st.booleans(), STEPS)
 def test_firewall_holds_exactly_the_bans_in_force_once_everything_works_again(
-    steps: list[tuple[str, str]],
+    base: bool, steps: list[tuple[str, str]]
 ) -> None:
-    world = World()
+    world = World(base=base, SSH=tuple(choices()[letter] for letter in "ABT"))
+    letters, decided = "ABT", 0
     world.start()
     world.runner._check_regularly()
     act: dict[str, Callable[[str], object]] = {
-        "ban": lambda ip: world.bans.ban(ticket(ip), None, world.clock()),
-        "lift": lambda ip: _lift(world, ip),
+        "lift": lambda ip: _with(world, ip, world.bans.lift),
+        "renew": lambda ip: _with(world, ip, world.bans.renew),
+        "extend": lambda ip: _with(world, ip, lambda e: world.bans.extend(e, None)),
+        "lift all": lambda _: world.runner.lift_all("SSH"),
         "work": lambda _: world.work(),
         "flush": lambda _: world.flush(),
+        "lose": lambda name: world.started.pop(name, None),
         "break": world.broken.add,
         "mend": lambda _: world.broken.clear(),
         "wait": lambda _: world.pass_time(5),
     }
+    quiet = not {"flush", "lose"} & {step for step, _ in steps}
     for step, argument in steps:
-        act[step](argument)
+        if step == "ban":
+            decided += world.bans.ban(ticket(argument), 10**6, world.clock()) is not None
+        elif step == "reload":
+            letters = argument
+            several = tuple(choices()[letter] for letter in letters)
+            world.runner.reconfigure(world.settings, {"SSH": several})
+            world.work()
+        else:
+            act[step](argument)
         for entry in world.bans.of("SSH"):  # promise F1, against a firewall nobody flushed
-            if entry.state is State.APPLIED and "flush" not in dict(steps):
-                assert str(entry.ban.ip) in world.started["SSH"]
+            if entry.state is State.APPLIED and quiet:
+                for letter in letters.replace("T", ""):
+                    name = names(letter, str(entry.ban.ip))
+                    assert str(entry.ban.ip) in world.started.get(name, set())
     world.broken.clear()
     world.pass_time(1300, step=5)
     held = {str(entry.ban.ip) for entry in world.bans.of("SSH")}
     assert {entry.state for entry in world.bans.of("SSH")} <= {State.APPLIED}
-    in_kernel = world.started.get("SSH", set())
-    assert held <= in_kernel
+    for letter in "ABC":
+        for ip in ADDRESSES:
+            in_kernel = ip in world.started.get(names(letter, ip), set())
+            if ip in held and letter in letters:
+                assert in_kernel, (letter, ip)
+            elif not any(step == "break" for step, _ in steps):
+                assert not in_kernel, (letter, ip)
     if not any(step == "break" for step, _ in steps):
-        assert held == in_kernel
+        assert not world.doubles
+    assert len(world.told) <= decided
     assert not world.gave_up
 
 
-def _lift(world: World, ip: str) -> None:
+def _with(world: World, ip: str, do: Callable[[Entry], object]) -> None:
     if entry := world.bans.get("SSH", ip_address(ip)):
-        world.bans.lift(entry)
+        do(entry)

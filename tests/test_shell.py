@@ -93,6 +93,27 @@ def test_text_in_a_variable_is_not_run(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == hostile + "\n"
 
 
+def test_arguments_arrive_as_positional_parameters(tmp_path: Path) -> None:
+    command = f'printf "%s|" "$0" "$@" > {tmp_path}/out'
+    shell.run(command, {}, 10, "sh", "a b", "$(touch hacked)", "")
+    assert (tmp_path / "out").read_text() == "sh|a b|$(touch hacked)||"
+
+
+def test_argument_longer_than_the_kernel_takes_is_an_error_not_a_crash() -> None:
+    with pytest.raises(CommandError, match="could not be started"):
+        shell.run(":", {}, 10, "sh", "x" * 300_000)
+
+
+def test_files_of_a_command_are_for_its_user_alone(tmp_path: Path) -> None:
+    shell.run(f"touch {tmp_path}/made", {}, 10)
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o600
+
+
+def test_missing_program_is_explained() -> None:
+    with pytest.raises(CommandError, match="exit status 127: a program is missing"):
+        shell.run("no-such-program-anywhere", {}, 10)
+
+
 def test_command_gets_a_path_even_if_the_daemon_has_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -105,18 +126,20 @@ def test_command_longer_than_the_kernel_takes_is_an_error_not_a_crash() -> None:
         shell.run(": " + "x" * 300_000, {}, 10)
 
 
-def test_dry_run_shows_and_does_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_dry_run_shows_and_does_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     shell.dry_run(f"touch {tmp_path}/made", {}, 10)
     assert list(tmp_path.iterdir()) == []
     assert f"would run: touch {tmp_path}/made" in caplog.text
+    shell.dry_run("echo $1", {}, 10, "sh", "a\nb")
+    assert "with $1: a\\nb" in caplog.text
 
 
 def _is_gone(pid: int) -> bool:
     """Wait until a process is dead; it may stay a zombie of nobody's."""
     for _ in range(500):
-        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+        state = subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True
+        )
         if state.stdout.strip() in ("", "Z"):
             return True
         time.sleep(0.01)

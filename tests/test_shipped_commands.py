@@ -68,7 +68,7 @@ class Wall:
 
     def section(self, name: str) -> Firewall:
         jails = {jail.name: jail for jail in self.settings.jails}
-        return Firewall(name, jails[name].action, self.shell)
+        return Firewall(name, jails[name].actions[0], self.shell)
 
     @property
     def ssh(self) -> Firewall:

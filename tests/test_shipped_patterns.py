@@ -27,6 +27,7 @@ from fail2ban.config import classic
 from fail2ban.config.classic import VOCABULARY
 from fail2ban.detect.addresses import parse_address
 from fail2ban.detect.filter import Filter
+from fail2ban.detect.match import Line
 from fail2ban.records import FAMILIES, JailSettings, MailSettings, Settings
 from tests.needs import SHARED, shared
 
@@ -64,7 +65,7 @@ def blamed(section: str, line: str) -> str | None:
 
     A host name is not looked up: the files say `usedns = no`.
     """
-    match = filter_of(section).match(line, NOW)
+    match = filter_of(section).match(Line(line), NOW)
     if match is None or isinstance(match.host, str):
         return None
     assert match.time is not None, f"no time found in {line!r}"
@@ -81,7 +82,7 @@ def test_a_shipped_file_loads_without_a_remark(flavour: str) -> None:
     assert loaded.settings is not None
     for jail in loaded.settings.jails:
         assert Filter(jail.filter, locale="C").problems == ()
-        assert jail.action.families == FAMILIES
+        assert jail.actions[0].families == FAMILIES
 
 
 @all_flavours
@@ -103,7 +104,7 @@ def test_the_limits_are_those_of_06(flavour: str) -> None:
     assert settings.firewall.maxreinits == -1
     for jail in settings.jails:
         assert (jail.maxretry, jail.findtime, jail.bantime) == (5, 600, 600)
-        assert jail.ignoreip == () and jail.filter.usedns == "no"
+        assert jail.ignore.networks == () and jail.filter.usedns == "no"
 
 
 @all_flavours
@@ -889,7 +890,7 @@ def seconds(section: str, line: str) -> float:
     best = float("inf")
     for _ in range(3):
         start = time.process_time()
-        filter_of(section).match(line, NOW)
+        filter_of(section).match(Line(line), NOW)
         best = min(best, time.process_time() - start)
     return best
 

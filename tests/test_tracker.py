@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fail2ban.decide.tracker import LINE_LENGTH, LINES, Tracker
+from fail2ban.records import Failure, Ticket
 from tests.helpers import NOW, failure
 
 
@@ -110,6 +114,85 @@ def test_ticket_carries_the_newest_lines_cut_to_length() -> None:
     assert {len(line) for line in ticket.lines} == {LINE_LENGTH}
 
 
+def lines(ticket: Ticket | None) -> tuple[str, ...]:
+    assert ticket is not None
+    return ticket.lines
+
+
+def test_ids_are_counted_whoever_is_to_blame() -> None:
+    tracker = Tracker(2, 600)
+    one = Failure("SSH", ip_address("192.0.2.1"), NOW, ("x",), fid="session")
+    other = Failure("SSH", ip_address("192.0.2.2"), NOW, ("x",), fid="session")
+    assert tracker.add(one, NOW) is None
+    ticket = tracker.add(other, NOW)
+    assert ticket is not None
+    assert (ticket.id, ticket.fid, ticket.ip) == ("session", "session", ip_address("192.0.2.2"))
+
+
+def test_network_is_not_the_address_it_begins_with() -> None:
+    tracker = Tracker(2, 600)
+    tracker.add(failure("192.0.2.0"), NOW)
+    assert tracker.add(Failure("SSH", ip_network("192.0.2.0/24"), NOW, ("x",)), NOW) is None
+
+
+def test_ticket_has_the_groups_of_the_last_failure() -> None:
+    tracker = Tracker(2, 600)
+    ip = ip_address("192.0.2.1")
+    tracker.add(Failure("SSH", ip, NOW, ("x",), groups={"user": "root"}), NOW)
+    ticket = tracker.add(Failure("SSH", ip, NOW, ("x",), groups={"user": "admin"}), NOW)
+    assert ticket is not None and ticket.groups == {"user": "admin"}
+
+
+def test_failure_of_several_lines_counts_once() -> None:
+    tracker = Tracker(2, 600)
+    several = Failure("SSH", ip_address("192.0.2.1"), NOW, ("a", "b", "c"))
+    assert tracker.add(several, NOW) is None
+    ticket = tracker.add(several, NOW)
+    assert ticket is not None and ticket.failures == 2
+    assert ticket.lines == ("a", "b", "c", "a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("maxmatches", "expected"),
+    [(0, ()), (1, ("d",)), (2, ("c", "d")), (3, ("b", "c", "d")), (9, ("a", "b", "c", "d"))],
+)
+def test_newest_lines_are_kept_as_many_as_wanted(
+    maxmatches: int, expected: tuple[str, ...]
+) -> None:
+    tracker = Tracker(2, 600, maxmatches)
+    ip = ip_address("192.0.2.1")
+    tracker.add(Failure("SSH", ip, NOW, ("a", "b")), NOW)
+    assert lines(tracker.add(Failure("SSH", ip, NOW, ("c", "d")), NOW)) == expected
+
+
+def test_lines_leave_with_their_failure() -> None:
+    tracker = Tracker(2, 600)
+    tracker.add(failure(time=NOW, line="old"), NOW)
+    tracker.add(failure(time=NOW + 601, line="new"), NOW + 601)
+    assert lines(tracker.add(failure(time=NOW + 602, line="last"), NOW + 602)) == ("new", "last")
+
+
+def test_lowered_maxmatches_holds_for_what_was_kept_before() -> None:
+    tracker = Tracker(3, 600)
+    tracker.add(failure(line="a"), NOW)
+    tracker.add(failure(line="b"), NOW)
+    tracker.limit(3, 600, maxmatches=1)
+    assert lines(tracker.add(failure(line="c"), NOW)) == ("c",)
+
+
+def test_failure_may_count_as_several_but_has_its_line_once() -> None:
+    tracker = Tracker(5, 600)
+    tracker.add(failure(line="a"), NOW, attempts=3)
+    ticket = tracker.add(failure(line="b"), NOW, attempts=2)
+    assert ticket is not None and (ticket.failures, ticket.lines) == (5, ("a", "b"))
+
+
+def test_failure_that_counts_as_several_leaves_the_window_as_a_whole() -> None:
+    tracker = Tracker(4, 600)
+    tracker.add(failure(time=NOW), NOW, attempts=3)
+    assert tracker.add(failure(time=NOW + 601), NOW + 601, attempts=3) is None
+
+
 @given(
     steps=st.lists(
         st.tuples(
@@ -142,7 +225,7 @@ def test_tickets_are_those_of_counting_everything_again(
 
 @given(st.lists(st.integers(1, 20), max_size=200), st.integers(1, 10))
 def test_never_more_addresses_than_the_capacity(who: list[int], capacity: int) -> None:
-    tracker = Tracker(100, 600, capacity)
+    tracker = Tracker(100, 600, capacity=capacity)
     for number in who:
         tracker.add(failure(f"192.0.2.{number}"), NOW)
         assert len(tracker) <= capacity

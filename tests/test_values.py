@@ -237,3 +237,23 @@ def test_other_log_targets_are_refused(text: str) -> None:
 def test_quoted_text_is_short_and_on_one_line() -> None:
     assert values.quoted("a\nb\x1b") == r"'a\nb\x1b'"
     assert values.quoted("x" * 100) == repr("x" * 60 + "...")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2001:db8::/ffff:ffff::", "2001:db8::/32"),
+        ("2001:db8::1/::", "::/0"),
+        ("192.0.2.1/255.255.255.0", "192.0.2.0/24"),
+        ("192.0.2.1", "192.0.2.1/32"),
+        ("::ffff:192.0.2.1", "192.0.2.1/32"),
+    ],
+)
+def test_networks_of_both_families_may_have_masks(text: str, expected: str) -> None:
+    assert str(values.any_network(text)) == expected
+
+
+@pytest.mark.parametrize("text", ["2001:db8::/ffff:0:ffff::", "2001:db8::/g::", "x/ffff::", "::/"])
+def test_mask_with_holes_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no mask|is not a valid IP address"):
+        values.any_network(text)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The program `fail2ban`: flags, configuration check, start and end.
 
+Its configuration is one file of the language of 0.6, or the folder of a tree.
+
 Source: fail2ban-conf-0.6.md sections 2 and 14.
 """
 
@@ -12,28 +14,29 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fail2ban import __version__, launch, pidlock
-from fail2ban.config.classic import Loaded, Overrides, load
-from fail2ban.daemon import serve
+from fail2ban.cli.start import BAD_CONFIG, DONE, FAILED, USAGE, complain, start
+from fail2ban.config import classic, tree
+from fail2ban.config.loaded import Loaded
 from fail2ban.errors import Fail2BanError
 from fail2ban.plan import Plan, make_plan, missing_logs
 from fail2ban.records import Settings
 
-DEFAULT_CONFIG = "/etc/fail2ban.conf"
-DONE, FAILED, USAGE, BAD_CONFIG = 0, 1, 2, os.EX_CONFIG
+DEFAULT_CONFIG, DEFAULT_TREE = "/etc/fail2ban.conf", "/etc/fail2ban"
 
 
-# Flags that replace an option of [DEFAULT]: attribute, option, flag.
+# Flags that replace an option of [DEFAULT]: attribute, option, its name in a tree, flag.
 _OVERRIDES = (
-    ("bantime", "bantime", "-t"),
-    ("findtime", "findtime", "-f"),
-    ("maxfailures", "maxfailures", "-r"),
-    ("ignoreip", "ignoreip", "-i"),
-    ("pidlock", "pidlock", "-p"),
-    ("background", "background", "-b"),
-    ("debug", "debug", "-d"),
+    ("bantime", "bantime", "bantime", "-t"),
+    ("findtime", "findtime", "findtime", "-f"),
+    ("maxfailures", "maxfailures", "maxretry", "-r"),
+    ("ignoreip", "ignoreip", "ignoreip", "-i"),
+    ("pidlock", "pidlock", "pidfile", "-p"),
+    ("background", "background", "", "-b"),
+    ("debug", "debug", "", "-d"),
 )
 
 
@@ -41,18 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit status."""
     launch.open_standard_streams()
     flags = _parser().parse_args(arguments)
-    read = functools.partial(load, Path(flags.config), _overrides(flags))
+    read = _reader(flags)
     try:
         loaded = read()
         if misused := [str(p) for p in loaded.problems if p.origin.file == "command line"]:
-            return _complain(misused, USAGE)
+            return complain(misused, USAGE)
         if flags.check:
             return _check(make_plan(loaded))
         if flags.kill:
             return _kill(flags.pidlock, loaded)
-        return _start(make_plan(loaded), read)
+        return start(make_plan(loaded), read)
     except Fail2BanError as error:
-        return _complain([str(error)], FAILED)
+        return complain([str(error)], FAILED)
     except KeyboardInterrupt:  # before there was anything to end
         return FAILED
 
@@ -68,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     flag = parser.add_argument
     flag("-b", dest="background", action="store_const", const="true", help="run in background")
-    flag("-c", dest="config", metavar="FILE", default=DEFAULT_CONFIG, type=os.path.abspath,
-         help="configuration file (default %(default)s)")  # fmt: skip
+    flag("-c", dest="config", metavar="FILE", default=_default_config(), type=os.path.abspath,
+         help="configuration file, or the folder of a tree (default %(default)s)")  # fmt: skip
     flag("-d", dest="debug", action="store_const", const="true",
          help="show commands instead of executing them; root is not required")  # fmt: skip
     flag("-e", dest="enable", metavar="NAMES", default="",
@@ -93,14 +96,49 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _overrides(flags: argparse.Namespace) -> Overrides:
+def _default_config() -> str:
+    """Return the tree only where there is no file but a tree."""
+    has_tree = os.path.exists(os.path.join(DEFAULT_TREE, "jail.conf"))
+    return DEFAULT_TREE if has_tree and not os.path.exists(DEFAULT_CONFIG) else DEFAULT_CONFIG
+
+
+def _reader(flags: argparse.Namespace) -> Callable[[], Loaded]:
+    path = Path(flags.config)
+    if path.is_dir():
+        return functools.partial(_read_tree, path, _tree_overrides(flags), bool(flags.debug))
+    return functools.partial(classic.load, path, _overrides(flags))
+
+
+def _read_tree(path: Path, overrides: tree.TreeOverrides, dryrun: bool) -> Loaded:
+    loaded = tree.load(path, overrides)
+    if loaded.settings is None or not dryrun:
+        return loaded
+    firewall = replace(loaded.settings.firewall, dryrun=True)
+    return replace(loaded, settings=replace(loaded.settings, firewall=firewall))
+
+
+def _overrides(flags: argparse.Namespace) -> classic.Overrides:
     given = {
         option: (str(getattr(flags, name)), flag)
-        for name, option, flag in _OVERRIDES
+        for name, option, _, flag in _OVERRIDES
         if getattr(flags, name) is not None
     }
-    enable = tuple(name for name in re.split(r"[\s:,]+", flags.enable) if name)
-    return Overrides(given, enable, flags.verbose)
+    return classic.Overrides(given, _enabled(flags), flags.verbose)
+
+
+def _tree_overrides(flags: argparse.Namespace) -> tree.TreeOverrides:
+    given = {
+        option: (str(getattr(flags, name)), flag)
+        for name, _, option, flag in _OVERRIDES
+        if option and getattr(flags, name) is not None
+    }
+    # As ever, `fail2ban` stays in the foreground unless it is told otherwise.
+    background = flags.background is not None
+    return tree.TreeOverrides(given, _enabled(flags), background, flags.verbose)
+
+
+def _enabled(flags: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(name for name in re.split(r"[\s:,]+", flags.enable) if name)
 
 
 def _check(plan: Plan) -> int:
@@ -118,27 +156,7 @@ def _kill(path: str | None, loaded: Loaded) -> int:
     """End the instance whose PID file is given, or named by the configuration."""
     if path is None and loaded.settings is None:
         unknown = "so the PID file is not known; give it with -p"
-        return _complain([*map(str, loaded.problems), unknown], BAD_CONFIG)
+        return complain([*map(str, loaded.problems), unknown], BAD_CONFIG)
     pid = pidlock.kill(os.path.abspath(path or (loaded.settings or Settings()).pidlock))
     print(f"Killed Fail2Ban with PID {pid}")
     return DONE
-
-
-def _start(plan: Plan, read: Callable[[], Loaded]) -> int:
-    """Find out what can go wrong while there is a terminal, then serve."""
-    if plan.settings is None or plan.hopeless:
-        return _complain([str(problem) for problem in plan.problems], BAD_CONFIG)
-    if os.geteuid() != 0 and not plan.settings.firewall.dryrun:
-        return _complain(["You must be root"], FAILED)
-    pidlock.check_free(plan.settings.pidlock)
-    if not plan.settings.background:
-        return serve(plan, read)
-    return launch.in_background(
-        lambda ready, line: serve(plan, read, ready=ready, preserve=[line])
-    )
-
-
-def _complain(sentences: Sequence[str], status: int) -> int:
-    for sentence in sentences:
-        print(f"fail2ban: {sentence}", file=sys.stderr)
-    return status

@@ -24,13 +24,16 @@ from fail2ban.config import ini, values
 from fail2ban.config.ini import CLASSIC, Ini, Section, Value
 from fail2ban.config.interpolation import Layer
 from fail2ban.config.lint import Vocabulary, lint
+from fail2ban.config.loaded import Loaded
 from fail2ban.config.options import DEFAULT, Findings, Option, Reader
 from fail2ban.records import (
     FAMILIES,
     ActionSettings,
+    Command,
     Family,
     FilterSettings,
     FirewallSettings,
+    IgnoreSettings,
     JailSettings,
     LogSettings,
     MailSettings,
@@ -68,23 +71,6 @@ class Overrides:
 
 
 NOTHING = Overrides({})
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What a configuration came to.
-
-    Attributes:
-        settings: None when nothing can run.
-        problems: in the order of the file, the command line's first.
-        broken: names of the sections that are left out.
-        disabled: names of the sections that are not to run anyway.
-    """
-
-    settings: Settings | None
-    problems: tuple[Problem, ...]
-    broken: frozenset[str] = frozenset()
-    disabled: frozenset[str] = frozenset()
 
 
 def load(path: Path, overrides: Overrides = NOTHING) -> Loaded:
@@ -308,11 +294,11 @@ class _Parsing:
             enabled=enabled,
             logs=_logs(reader, enabled),
             filter=_filter(reader, limits),
-            action=_action(reader),
+            actions=(_action(reader),),
             maxretry=reader.get_or(MAXFAILURES, limits.maxretry),
             findtime=reader.get_or(FINDTIME, limits.findtime),
             bantime=reader.get_or(BANTIME, limits.bantime),
-            ignoreip=reader.addresses(IGNOREIP),
+            ignore=IgnoreSettings(reader.addresses(IGNOREIP)),
             polltime=reader.get_or(POLLTIME, limits.polltime),
         )
         return jail if self._is_usable(reader) else None
@@ -421,11 +407,13 @@ def _unpaired(found: Sourced, missing: Option[str]) -> str:
 def _action(reader: Reader) -> ActionSettings:
     ban = reader.get(FWBAN)
     return ActionSettings(
-        start=reader.get(FWSTART),
-        stop=reader.get(FWEND),
-        check=reader.get(FWCHECK),
-        ban=ban,
-        unban=reader.get(FWUNBAN),
+        name="firewall",
+        start=_set_up(reader.get(FWSTART)),
+        stop=_set_up(reader.get(FWEND)),
+        check=_set_up(reader.get(FWCHECK)),
+        ban=_about_ban(ban),
+        unban=_about_ban(reader.get(FWUNBAN)),
+        repair_on_unban=True,
         families=_families(ban),
     )
 
@@ -434,3 +422,24 @@ def _families(ban: str) -> tuple[Family, ...]:
     """Tell whom a command can ban: `iptables` alone knows only IPv4."""
     only_ipv4 = _IPTABLES.search(ban) and not _BOTH_FAMILIES.search(ban)
     return FAMILIES[:1] if only_ipv4 else FAMILIES
+
+
+#: The tags of a ban by their classic names, and what enforcement calls them.
+#: Source: fail2ban-conf-0.6.md section 7.
+_BAN_TAGS = {"section": "jail.name", "failtime": "time", "bantime": "banstart"}
+_TAG = re.compile(r"<([a-z]+)>")
+
+
+def _set_up(text: str) -> Command:
+    """Return a command of a section; one that speaks of a family is one for each."""
+    return Command(text, _of_family(text, "ip"), _of_family(text, "ip6"))
+
+
+def _about_ban(text: str) -> Command:
+    renamed = _TAG.sub(lambda tag: f"<{_BAN_TAGS.get(tag[1], tag[1])}>", text)
+    return _set_up(renamed)
+
+
+def _of_family(text: str, family: Family) -> str:
+    names = {"family": family, "iptables": "iptables" if family == "ip" else "ip6tables"}
+    return _TAG.sub(lambda tag: names.get(tag[1], tag[0]), text)

@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from fail2ban.config.ini import Ini, Section
 from fail2ban.config.interpolation import references
 from fail2ban.config.values import quoted
-from fail2ban.records import FAMILIES, JailSettings, MailSettings, Origin, Problem, Settings
+from fail2ban.records import (
+    FAMILIES,
+    ActionSettings,
+    JailSettings,
+    MailSettings,
+    Origin,
+    Problem,
+    Settings,
+)
 
 _DEFAULT, _MAIL = "DEFAULT", "MAIL"
 
@@ -105,19 +113,22 @@ def _nothing_to_do(ini: Ini) -> Problem:
 
 
 def _about_jail(ini: Ini, jail: JailSettings) -> Iterator[Problem]:
-    ban = jail.action.ban
-    if jail.action.families != FAMILIES:
-        text = "'iptables' bans IPv4 only; write '<iptables>' in every command to ban IPv6 too"
-        yield _about(ini, jail.name, "fwban", text)
-    if ban and not jail.action.unban and jail.bantime is not None:
-        text = "fwban has no fwunban; expected one, or 'bantime = -1' for permanent bans"
-        yield _about(ini, jail.name, "fwban", text)
-    if ban and "<ip>" not in ban and "F2B_IP" not in ban:
-        text = "the command does not say whom to ban; expected '<ip>' in it"
-        yield _about(ini, jail.name, "fwban", text)
+    for action in jail.actions:
+        for text in _about_action(action, jail.bantime):
+            yield _about(ini, jail.name, "fwban", text)
     if jail.bantime == 0:
         text = "0 lifts every ban at once; expected a duration as 10m, or -1 for ever"
         yield _about(ini, jail.name, "bantime", text)
+
+
+def _about_action(action: ActionSettings, bantime: float | None) -> Iterator[str]:
+    ban = action.ban
+    if action.families != FAMILIES:
+        yield "'iptables' bans IPv4 only; write '<iptables>' in every command to ban IPv6 too"
+    if ban and not action.unban and bantime is not None:
+        yield "fwban has no fwunban; expected one, or 'bantime = -1' for permanent bans"
+    if ban and "<ip>" not in ban.any and "F2B_IP" not in ban.any:
+        yield "the command does not say whom to ban; expected '<ip>' in it"
 
 
 # The mail --------------------------------------------------------------------

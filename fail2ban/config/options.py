@@ -34,6 +34,7 @@ class Option(Generic[T_co]):
         default: when it is not given, or wrong.
         alias: another name; of two in one section `name` wins.
         vital: no default would be right when it cannot be expanded.
+        shown: how messages write the default, where that says more.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Option(Generic[T_co]):
     default: T_co
     alias: str = ""
     vital: bool = False
+    shown: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:

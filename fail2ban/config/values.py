@@ -30,7 +30,7 @@ _SPELLINGS = {
     _YEAR // 12: "mo mon month months",
     _YEAR: "y yy ye yea year years",
 }
-_UNITS = {name: seconds for seconds, names in _SPELLINGS.items() for name in names.split()}
+UNITS = {name: seconds for seconds, names in _SPELLINGS.items() for name in names.split()}
 _NUMBER = r"(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 _SECONDS = re.compile(rf"([+-]?)\s*({_NUMBER})")
 _GROUP = re.compile(rf"({_NUMBER})\s*([a-z]+)\s*")
@@ -125,9 +125,9 @@ def ban_duration(text: str) -> float | None:
 
 def _sum(groups: str, text: str) -> float:
     pairs = _GROUP.findall(groups)
-    if unknown := [unit for _, unit in pairs if unit not in _UNITS]:
+    if unknown := [unit for _, unit in pairs if unit not in UNITS]:
         raise ValueError(f"{_not_a_duration(text)}, not {quoted(unknown[0])}")
-    return sum(float(number) * _UNITS[unit] for number, unit in pairs)
+    return sum(float(number) * UNITS[unit] for number, unit in pairs)
 
 
 def _not_a_duration(text: str) -> str:
@@ -160,6 +160,21 @@ def _unmapped(found: ipaddress.IPv6Network) -> Network:
         return found
     low = int(found.network_address) & 0xFFFFFFFF
     return ipaddress.IPv4Network((low, found.prefixlen - _MAPPED.prefixlen))
+
+
+def any_network(text: str) -> Network:
+    """Convert what `network` does, and an IPv6 network with a mask, as 2001:db8::/ffff:ffff::."""
+    address, slash, mask = text.partition("/")
+    if not slash or ":" not in mask:
+        return network(text)
+    try:
+        bits = f"{int(ipaddress.IPv6Address(mask)):0128b}"
+    except ValueError:
+        return network(text)
+    prefix = bits.rstrip("0")
+    if "0" in prefix:
+        raise ValueError(f"{quoted(mask)} is no mask; expected ones before zeros, as ffff:ffff::")
+    return network(f"{address}/{len(prefix)}")
 
 
 def is_mask(text: str) -> bool:

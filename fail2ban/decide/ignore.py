@@ -1,23 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who is never banned: the user's list, and this host itself."""
+"""Who is never banned: the user's list, and this host itself.
+
+Source: jail-conf.md section 5.6.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import TypeGuard
 
 import ifaddr
 
-from fail2ban.records import Address, Network
+from fail2ban.decide.hosts import OURSELVES, Hosts
+from fail2ban.decide.ignorefile import IgnoreFile
+from fail2ban.decide.networks import Networks
+from fail2ban.records import Address, Id, IgnoreSettings, Network
 
 log = logging.getLogger(__name__)
 
-_LOOPBACK: tuple[Network, ...] = (
-    ipaddress.ip_network("127.0.0.0/8"),
-    ipaddress.ip_network("::1/128"),
-)
+#: This host, whatever the configuration says.
+_LOOPBACK = Networks([ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_address("::1")])
 
 #: Seconds for which the addresses of the interfaces are believed.
 OWN_ADDRESSES_AGE = 60.0
@@ -72,19 +77,77 @@ class OwnAddresses:
 
 
 class IgnoreList:
-    """Decide whether an address is beyond suspicion.
+    """Decide whether somebody is beyond suspicion; one section's, any thread.
 
     Args:
-        networks: the user's `ignoreip`.
+        jail: for messages.
         own: the addresses of this host.
+        hosts: those of the host names listed.
+        ticks: seconds that only go forward.
     """
 
-    def __init__(self, networks: Iterable[Network], own: OwnAddresses) -> None:
-        self._networks, self._own = (*_LOOPBACK, *networks), own
+    def __init__(
+        self,
+        jail: str,
+        settings: IgnoreSettings,
+        own: OwnAddresses,
+        hosts: Hosts,
+        ticks: Callable[[], float],
+    ) -> None:
+        self._own, self._hosts = own if settings.own else frozenset[Address](), hosts
+        self._networks = Networks(settings.networks)
+        names = tuple(name.lower() for name in settings.names)
+        self._names, self._texts = names, {*settings.texts, *settings.names}
+        self._ours = (OURSELVES,) if settings.own else ()
+        self._settled: list[tuple[str, ...]] = []
+        self._files = [IgnoreFile(jail, path, ticks) for path in settings.files]
 
-    def reason(self, ip: Address) -> str | None:
-        """Say why `ip` is ignored, or None if it is not."""
-        for network in self._networks:
-            if ip in network:
-                return f"in {network}"
-        return "an address of this host" if ip in self._own else None
+    def reason(self, id: Id) -> str | None:
+        """Say why `id` is ignored, or None if, as far as is known at once, it is not."""
+        if isinstance(id, str):
+            return self._reason_of_text(id)
+        if self._is_own(id):
+            return "ignoreself rule"
+        if id in self._networks:
+            return "ip"
+        if self._has_name(id, self._names):
+            return "dns"
+        for file in self._files:
+            listed = file.listed()
+            if id in listed.networks or self._has_name(id, listed.names):
+                return f"file:{file.path}"
+        return None
+
+    def awaited(self) -> bool:
+        """Tell whether a name server has still to say who is listed."""
+        lists = self._all_names()
+        if lists != self._settled and not any([self._hosts.awaited(names) for names in lists]):
+            self._settled = lists  # what was answered once is never awaited again
+        return lists != self._settled
+
+    def wait(self) -> None:
+        """Wait for what is awaited; not for readers."""
+        for names in self._all_names():
+            self._hosts.wait(names)
+
+    def _all_names(self) -> list[tuple[str, ...]]:
+        lists = [self._ours + self._names, *(file.listed().names for file in self._files)]
+        return [names for names in lists if names]
+
+    def _reason_of_text(self, id: str) -> str | None:
+        if id in self._texts:
+            return "ip"
+        found = (file for file in self._files if id in file.listed().texts)
+        return next((f"file:{file.path}" for file in found), None)
+
+    def _is_own(self, id: Address | Network) -> bool:
+        if id in _LOOPBACK:
+            return True
+        return (_is_address(id) and id in self._own) or self._has_name(id, self._ours)
+
+    def _has_name(self, id: Address | Network, names: tuple[str, ...]) -> bool:
+        return bool(names) and _is_address(id) and self._hosts.have(names, id)
+
+
+def _is_address(id: Address | Network) -> TypeGuard[Address]:
+    return not isinstance(id, ipaddress.IPv4Network | ipaddress.IPv6Network)

@@ -1,82 +1,120 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Count the failures of each address in an exact sliding window."""
+"""Count the failures of each id in an exact sliding window.
+
+Source: jail-conf.md section 7.8, whose estimate is not what happens here.
+"""
 
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
-from fail2ban.records import Address, Failure, Ticket
+from fail2ban.records import Failure, Id, Ticket
 
-#: Addresses tracked at a time by one section; then the oldest is forgotten.
+#: Ids tracked at a time by one section; then the oldest is forgotten.
 CAPACITY = 100_000
 
-#: Characters kept of a line that counted, and lines kept of an address.
+#: Characters kept of a line that counted; lines kept of an id unless told otherwise.
 LINE_LENGTH, LINES = 512, 10
 
 
 @dataclass(slots=True)
 class _Suspect:
-    """What one address did: times in ascending order, newest lines last."""
+    """What one id did.
+
+    Attributes:
+        times: in ascending order, each as often as its failure counts.
+        lines: the newest failures that still count, last ones last: when, and
+            what was written.
+    """
 
     times: list[float] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
+    lines: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
 
 
 class Tracker:
     """Turn the failures of one section into tickets.
 
-    A ticket is due when `maxretry` failures of an address lie within the last
+    A ticket is due when `maxretry` failures of an id lie within the last
     `findtime` seconds. Failures are forgotten one by one, as they leave the
-    window. Never more than `maxretry` - 1 of an address are remembered, since
+    window. Never more than `maxretry` - 1 of an id are remembered, since
     the next one makes a ticket.
 
     Any thread may call; the lock is held for memory work only.
 
+    Args:
+        maxmatches: lines kept of an id; None: `LINES`.
+
     Attributes:
         stale: failures not counted because their time was before the window.
-        crowded_out: addresses forgotten because `capacity` was reached.
+        crowded_out: ids forgotten because `capacity` was reached.
     """
 
-    def __init__(self, maxretry: int, findtime: float, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        maxretry: int,
+        findtime: float,
+        maxmatches: int | None = None,
+        capacity: int = CAPACITY,
+    ) -> None:
         self.stale = self.crowded_out = 0
-        self._maxretry, self._findtime, self._capacity = maxretry, findtime, capacity
+        self._capacity = capacity
         # Kept in the order of the last failure: the first is the oldest.
-        self._suspects: dict[Address, _Suspect] = {}
+        self._suspects: dict[Id, _Suspect] = {}
         self._lock = threading.Lock()
+        self.limit(maxretry, findtime, maxmatches)
 
     def __len__(self) -> int:
         return len(self._suspects)
 
-    def limit(self, maxretry: int, findtime: float) -> None:
+    def limit(self, maxretry: int, findtime: float, maxmatches: int | None = None) -> None:
         """Change the limits; what was counted stays counted."""
         with self._lock:
             self._maxretry, self._findtime = maxretry, findtime
+            self._maxmatches = LINES if maxmatches is None else max(0, maxmatches)
 
-    def add(self, failure: Failure, now: float) -> Ticket | None:
+    def add(self, failure: Failure, now: float, attempts: int = 1) -> Ticket | None:
         """Count a failure; return the ticket if it was one too many.
 
         A time in the future is taken for `now`: the writer's clock is ahead.
-        The address starts from nothing after its ticket.
+        The id starts from nothing after its ticket.
+
+        Args:
+            attempts: how often it counts, from 1 to `maxretry`.
         """
         with self._lock:
             begin, time = now - self._findtime, min(failure.time, now)
             if time < begin:
                 self.stale += 1
                 return None
-            suspect = self._suspects.pop(failure.ip, None) or _Suspect()
-            _remember(suspect, time, failure.line, begin)
+            suspect = self._suspects.pop(failure.id, None) or _Suspect()
+            _count(suspect, time, begin, attempts)
+            self._keep(suspect, time, begin, failure.lines)
             if len(suspect.times) >= self._maxretry:
                 return _ticket(failure, suspect)
-            self._suspects[failure.ip] = suspect
+            self._suspects[failure.id] = suspect
             self._make_room(begin)
             return None
 
     def forget(self, now: float) -> None:
-        """Drop the addresses whose failures have all left the window."""
+        """Drop the ids whose failures have all left the window."""
         with self._lock:
             self._drop_old(now - self._findtime)
+
+    def _keep(self, suspect: _Suspect, time: float, begin: float, lines: tuple[str, ...]) -> None:
+        """Keep the newest lines of failures that count."""
+        if not (most := self._maxmatches):
+            suspect.lines = []
+            return
+        kept = [(when, old) for when, old in suspect.lines if when >= begin]
+        kept.append((time, tuple(line[:LINE_LENGTH] for line in lines[-most:])))
+        while sum(len(old) for _, old in kept[1:]) >= most:
+            del kept[0]
+        surplus = sum(len(old) for _, old in kept) - most
+        if surplus > 0:
+            kept[0] = kept[0][0], kept[0][1][surplus:]
+        suspect.lines = kept
 
     def _drop_old(self, begin: float) -> None:
         # The order is that of arrival. Lines of a slow log may be older than
@@ -96,12 +134,11 @@ class Tracker:
             self.crowded_out += 1
 
 
-def _remember(suspect: _Suspect, time: float, line: str, begin: float) -> None:
+def _count(suspect: _Suspect, time: float, begin: float, attempts: int) -> None:
     """Add one failure and drop those before `begin`."""
-    insort(suspect.times, time)
+    where = bisect_right(suspect.times, time)
+    suspect.times[where:where] = [time] * attempts
     del suspect.times[: bisect_left(suspect.times, begin)]
-    suspect.lines.append(line[:LINE_LENGTH])
-    del suspect.lines[: -min(LINES, len(suspect.times))]
 
 
 def _ticket(failure: Failure, suspect: _Suspect) -> Ticket:
@@ -110,5 +147,7 @@ def _ticket(failure: Failure, suspect: _Suspect) -> Ticket:
         ip=failure.ip,
         failures=len(suspect.times),
         time=suspect.times[-1],
-        lines=tuple(suspect.lines),
+        lines=tuple(line for _, lines in suspect.lines for line in lines),
+        fid=failure.fid,
+        groups=failure.groups,
     )

@@ -9,10 +9,9 @@ works, but trusts text that an attacker may have written, so the user is warned.
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from fail2ban.detect.addresses import (
     IPV4,
@@ -27,9 +26,10 @@ from fail2ban.detect.addresses import (
     find_name,
     parse_address,
 )
+from fail2ban.detect.pieces import SKIPPED, Piece, compile_pieces, cut
+from fail2ban.detect.pieces import Report as Report
 from fail2ban.records import Address, Problem, Sourced
 
-Report = Callable[[Problem], None]
 Blame = Literal["tag", "group", "any group", "nearest"]
 
 #: Named groups that hold the address; the first of them that captured decides.
@@ -50,21 +50,11 @@ _HOST_JOINED = _host("(?![0-9])", "(?![0-9A-Fa-f])", "")
 _JOINED = re.compile(r"(?:\((?:\?:)?)*(?:\\[.-]|\[[^]]*\.|[\w-])")
 
 _TOKEN = re.compile(
-    r"""(?P<skip> \\. | \(\?\# [^)]* \) )
-      | (?P<set> \[ \^? \]? (?: \\. | [^]\\] )* \] )
+    rf"""{SKIPPED}
       | \(\? (?P<flags> [aiLmsux]+ ) \)
       | (?P<tag> <HOST> )""",
     re.VERBOSE | re.DOTALL,
 )
-_HINTS = {
-    "unterminated subpattern": r"write \( for a literal parenthesis",
-    "unbalanced parenthesis": r"write \) for a literal parenthesis",
-    "unterminated character set": r"write \[ for a literal bracket",
-    "nothing to repeat": r"write a backslash before a literal *, + or ?",
-    "multiple repeat": r"write a backslash before a literal *, + or ?",
-    "redefinition of group": "give each named group its own name",
-    "bad escape": r"write \\ for a literal backslash",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,35 +183,16 @@ def _compile(text: str) -> tuple[re.Pattern[str], list[str]]:
     Raises:
         ValueError: it cannot be used; says why, and what would be right.
     """
-    pieces = tuple(_expand(text))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            regex = re.compile("".join(piece.new for piece in pieces))
-        except re.error as error:
-            raise ValueError(_explain(error, text, pieces)) from error
-        except (OverflowError, RecursionError) as error:
-            raise ValueError(f"{error}; expected a simpler expression than {text!r}") from error
+    regex, remarks = compile_pieces(text, _expand(text))
     if regex.search(""):
         raise ValueError(
             f"{text!r} matches the empty text, and so every line; expected an expression that"
             " only the lines in question fit"
         )
-    remarks = [f"{warning.message}, in {text!r}" for warning in caught]
-    if any(piece.start and piece.old and not piece.new for piece in pieces):
-        remarks.append(f"{pieces[0].new} concerns the whole expression and belongs at its start")
     return regex, remarks
 
 
-class _Piece(NamedTuple):
-    """A part of a pattern as the user wrote it, and what `re` gets instead."""
-
-    start: int
-    old: str
-    new: str
-
-
-def _expand(text: str) -> list[_Piece]:
+def _expand(text: str) -> list[Piece]:
     """Cut a pattern into pieces; the first one gathers its global flags.
 
     Raises:
@@ -232,14 +203,12 @@ def _expand(text: str) -> list[_Piece]:
     tokens = list(_TOKEN.finditer(text))
     _check_tags(text, tokens)
     flags = "".join(dict.fromkeys("".join(token["flags"] or "" for token in tokens)))
-    pieces = [_Piece(0, "", f"(?{flags})" if flags else "")]
-    end = 0
-    for token in tokens:
-        if token["flags"] or token["tag"]:
-            pieces.append(_Piece(end, text[end : token.start()], text[end : token.start()]))
-            pieces.append(_Piece(token.start(), token[0], _replacement(token)))
-            end = token.end()
-    return [*pieces, _Piece(end, text[end:], text[end:])]
+    changes = [
+        Piece(token.start(), token[0], _replacement(token))
+        for token in tokens
+        if token["flags"] or token["tag"]
+    ]
+    return cut(text, changes, flags)
 
 
 def _check_tags(text: str, tokens: list[re.Match[str]]) -> None:
@@ -259,24 +228,3 @@ def _replacement(token: re.Match[str]) -> str:
     if not token["tag"]:
         return ""
     return _HOST_JOINED if _JOINED.match(token.string, token.end()) else _HOST
-
-
-def _explain(error: re.error, text: str, pieces: Iterable[_Piece]) -> str:
-    """Say what `re` found, at the place where the user wrote it."""
-    message = f"{error.msg} in {text!r}"
-    if error.pos is not None:
-        start = _original_position(error.pos, pieces)
-        message = f"{error.msg} at position {start} in {text!r}, at {text[start : start + 20]!r}"
-    hint = next((hint for words, hint in _HINTS.items() if words in error.msg), "")
-    return f"{message}; {hint or 'expected a regular expression as Python reads it'}"
-
-
-def _original_position(position: int, pieces: Iterable[_Piece]) -> int:
-    """Translate an offset into what `re` got to one into what the user wrote."""
-    start = 0
-    for piece in pieces:
-        if position < len(piece.new):
-            return piece.start + (position if piece.old == piece.new else 0)
-        position -= len(piece.new)
-        start = piece.start + len(piece.old)
-    return start

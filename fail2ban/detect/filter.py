@@ -11,27 +11,14 @@ from __future__ import annotations
 
 import locale as system_locale
 import re
-from dataclasses import dataclass
 
 from fail2ban.detect import dates
+from fail2ban.detect.budget import Allowance, OutOfTime, limited
 from fail2ban.detect.directives import C_NAMES, Names, names_of
 from fail2ban.detect.failregex import Failregex, Report, compile_failregex, compile_regex
+from fail2ban.detect.match import Line, Match
 from fail2ban.errors import ConfigError
-from fail2ban.records import Address, FilterSettings, Origin, Problem, Sourced
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """What a line says.
-
-    Attributes:
-        host: whom to blame; a host name is a `str` and still to be resolved.
-        time: seconds since the epoch; None where the line has no timestamp.
-    """
-
-    host: Address | str
-    time: float | None
-    line: str
+from fail2ban.records import FilterSettings, Origin, Problem, Sourced
 
 
 class Filter:
@@ -51,6 +38,7 @@ class Filter:
     def __init__(self, settings: FilterSettings, locale: str = "") -> None:
         found: list[Problem] = []
         section, report = settings.section, found.append
+        self._allowance = Allowance()
         self._failregex = compile_failregex(settings.failregex, section, report)
         self._ignoreregex = _compile_all(settings.ignoreregex, section, "ignoreregex", report)
         self._dates = _dates(settings, locale, report)
@@ -62,24 +50,30 @@ class Filter:
             raise ConfigError(found)
         self.problems = tuple(found)
 
-    def match(self, line: str, now: float) -> Match | None:
-        """Return whom a line blames; None for an innocent line.
+    def match(self, line: Line, now: float) -> Match | None:
+        """Return whom a line blames, see `Matcher`."""
+        try:
+            return limited(self._allowance.seconds, self._match, line, now)
+        except OutOfTime:
+            self._allowance.exceeded()
+            raise
 
-        Args:
-            line: without its end.
-            now: seconds since the epoch; places timestamps without a year.
-        """
+    def _match(self, line: Line, now: float) -> Match | None:
         for failregex in self._failregex:
-            if found := failregex.regex.search(line):
-                return self._judge(failregex, found, now)
+            if found := failregex.regex.search(line.text):
+                return self._judge(failregex, found, line, now)
         return None
 
-    def _judge(self, failregex: Failregex, found: re.Match[str], now: float) -> Match | None:
-        line = found.string
-        if any(ignoreregex.search(line) for ignoreregex in self._ignoreregex):
+    def _judge(
+        self, failregex: Failregex, found: re.Match[str], line: Line, now: float
+    ) -> Match | None:
+        if any(ignoreregex.search(line.text) for ignoreregex in self._ignoreregex):
             return None
         host = failregex.host(found)
-        return None if host is None else Match(host, self._dates.find(line, now), line)
+        if host is None:
+            return None
+        time = self._dates.find(line.text, now) if line.time is None else line.time
+        return Match(host, time, (line.stamp + line.text,), is_name=isinstance(host, str))
 
 
 def _compile_all(

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fail2ban.detect.encoding import UTF8, Encoding
+
 #: Bytes of one line that are kept; no line that matters is as long.
 LINE_LIMIT = 64 * 1024
 
@@ -12,15 +14,19 @@ LINE_LIMIT = 64 * 1024
 class LineSplitter:
     """Cut a stream of bytes at its newlines, whatever the pieces it comes in.
 
-    Only b"\\n" ends a line: the other line ends of Unicode can be written into
-    a log by an attacker. Holds at most `LINE_LIMIT` bytes and a piece.
+    Only a newline ends a line: the other line ends of Unicode can be written
+    into a log by an attacker. Holds at most `LINE_LIMIT` bytes and a piece.
 
     Attributes:
+        encoding: of the bytes; may be replaced.
         overlong: lines so far that were longer than `LINE_LIMIT`.
+        undecodable: lines so far with bytes that are not of the encoding.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: Encoding = UTF8) -> None:
+        self.encoding = encoding
         self.overlong = 0
+        self.undecodable = 0
         self._half = b""
         self._skip_nuls = True
 
@@ -36,11 +42,10 @@ class LineSplitter:
         writer without O_APPEND starts with as many as it was long.
         """
         if self._skip_nuls:
-            data = data.lstrip(b"\0")
+            data = self.encoding.without_nuls(data)
             self._skip_nuls = not data
-        *whole, half = (self._half + data).split(b"\n")
-        # One byte more than the limit tells an overlong line from a full one.
-        self._half = half.lstrip(b"\0")[: LINE_LIMIT + 1]
+        *whole, half = self.encoding.split(self._half + data)
+        self._half = self._shortened(self.encoding.without_nuls(half))
         return map(self._text, whole)
 
     def resume(self) -> None:
@@ -57,9 +62,20 @@ class LineSplitter:
         half, self._half = self._half, b""
         return map(self._text, [half] if half else [])
 
+    def _shortened(self, half: bytes) -> bytes:
+        # A unit more than the limit tells an overlong line from a full one; a
+        # part of a unit waits for the rest of it.
+        width = self.encoding.width
+        if len(half) <= LINE_LIMIT + width:
+            return half
+        return half[: LINE_LIMIT + width] + half[len(half) - len(half) % width :]
+
     def _text(self, line: bytes) -> str:
-        line = line.lstrip(b"\0").removesuffix(b"\r")
-        if len(line) > LINE_LIMIT:
+        line = self.encoding.without_nuls(line)
+        text, whole = self.encoding.text(line[:LINE_LIMIT])
+        # The carriage return before a newline does not count.
+        if len(line) > LINE_LIMIT and self.encoding.text(line[LINE_LIMIT:])[0]:
             self.overlong += 1
-            line = line[:LINE_LIMIT]
-        return line.decode("utf-8", "replace")
+        elif not whole:
+            self.undecodable += 1
+        return text

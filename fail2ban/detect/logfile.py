@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator
 
 from fail2ban.detect.copies import CHUNK, Recovery
+from fail2ban.detect.encoding import UTF8, Encoding
 from fail2ban.detect.lines import LINE_LIMIT, LineSplitter
 from fail2ban.detect.position import (
     HEAD_SIZE,
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: Chunks of one file that one poll reads, so that a backlog delays no other log.
 SHARE = 16
+#: Seconds between two complaints about the encoding of one file.
+DAY = 86400.0
 
 
 class LogFile:
@@ -42,6 +45,7 @@ class LogFile:
         lines: what cuts its bytes into lines; holds the half one.
         backlog: the last poll left something to read.
         undecided: it may be a copy of another log; not read until that is clear.
+        live: what it holds was written while we were watching.
         grown: when it last had something to read, or was opened.
         vanished: since when it is at no wanted path; None: it is at one.
         copied: the file from which this one's rest was read, and how far.
@@ -49,7 +53,7 @@ class LogFile:
             the offset at which the line there began.
     """
 
-    def __init__(self, path: str, now: float) -> None:
+    def __init__(self, path: str, now: float, encoding: Encoding = UTF8) -> None:
         """Open the file at `path` to read it from its start.
 
         Raises:
@@ -59,15 +63,17 @@ class LogFile:
         self._fd: int | None = open_regular(path)
         self.ident = ident_of(os.fstat(self._fd))
         self.here = Position()
-        self.lines = LineSplitter()
+        self.lines = LineSplitter(encoding)
         self.backlog = False
         self.undecided = False
+        self.live = False
         self.grown = now
         self.vanished: float | None = None
         self.copied: tuple[Ident, int] | None = None
         self.lost: tuple[Position, int] | None = None
         self._recovery: Recovery | None = None
         self._rested: tuple[int, int] | None = None  # size and time when it was closed
+        self._complained: float | None = None  # when about its encoding
 
     # Reading -----------------------------------------------------------------
 
@@ -88,7 +94,7 @@ class LogFile:
             if not data:
                 return
             self.grown = now
-            yield from self._split(data)
+            yield from self._split(data, now)
         self.backlog = True
 
     def finish(self) -> Iterator[str]:
@@ -101,16 +107,35 @@ class LogFile:
             self._recovery.close()
         self.suspend()
 
-    def _split(self, data: bytes) -> Iterator[str]:
-        known = self.lines.overlong
+    def recode(self, encoding: Encoding) -> None:
+        """Read on in another encoding."""
+        self.lines.encoding = encoding
+
+    def _split(self, data: bytes, now: float) -> Iterator[str]:
+        if not self.lines.encoding.is_settled:
+            self.lines.encoding = self.lines.encoding.settle(self.here.head)
+        overlong, undecodable = self.lines.overlong, self.lines.undecodable
         yield from self.lines.feed(data)
-        if known == 0 and self.lines.overlong:
+        if overlong == 0 and self.lines.overlong:
             log.warning(
                 "%s: a line is longer than %d bytes; what exceeds that is left out of"
                 " this line and others to come",
                 self.path,
                 LINE_LIMIT,
             )
+        if self.lines.undecodable > undecodable:
+            self._complain(now)
+
+    def _complain(self, now: float) -> None:
+        if self._complained is not None and now - self._complained < DAY:
+            return
+        self._complained = now
+        log.warning(
+            "%s: there are bytes that are not %s; each reads as \N{REPLACEMENT CHARACTER}"
+            " (logencoding says how a log is written)",
+            self.path,
+            self.lines.encoding.name,
+        )
 
     def _next(self, now: float) -> bytes:
         """Return the bytes after those we have had, b"" if there are none yet."""
@@ -213,6 +238,17 @@ class LogFile:
         """Count everything before `offset` as read."""
         if self._fd is not None:
             self.here = Position.at(self._fd, offset)
+
+    def start_at_line(self, offset: int) -> None:
+        """Count every line before `offset` as read; one without an end is not."""
+        if self._fd is None:
+            return
+        encoding = self.lines.encoding.settle(os.pread(self._fd, HEAD_SIZE, 0))
+        begin = max(0, offset - LINE_LIMIT)
+        begin -= begin % encoding.width
+        half = encoding.split(os.pread(self._fd, offset - begin, begin))[-1]
+        # A line that is too long has no beginning here.
+        self.start_at(offset - len(half) if len(half) < offset - begin or begin == 0 else offset)
 
     @property
     def line_start(self) -> int:

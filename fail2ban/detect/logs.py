@@ -18,8 +18,10 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from fail2ban.detect.encoding import Encoding
 from fail2ban.detect.logfile import LogFile
-from fail2ban.detect.paths import INTERVAL, Found, Paths, Troubles, watchable
+from fail2ban.detect.match import Line
+from fail2ban.detect.paths import INTERVAL, Found, Paths, Tails, Troubles, watchable
 from fail2ban.detect.position import Ident
 
 #: Seconds without growth after which a file that lost its path is let go.
@@ -29,32 +31,59 @@ MAX_OPEN = 64
 
 
 class Logs:
-    """The logs of one section.
+    """The logs of one section; a `Source`.
 
     Belongs to the reader's thread; only `repattern` may be called on another.
 
+    Args:
+        patterns: paths or wildcards.
+        clock: seconds, never back.
+        tails: those of `patterns` whose files are read from their present end
+            on; such as appear later are read whole.
+        encoding: of all files, a codec of Python; empty for UTF-8.
+
     Attributes:
         revision: changes when other files are followed, or under other paths.
+        notifies: False, see `Source`.
+
+    Raises:
+        ValueError: there is no such encoding.
     """
 
+    notifies = False
+
     def __init__(
-        self, patterns: Iterable[str], clock: Callable[[], float] = time.monotonic
+        self,
+        patterns: Iterable[str],
+        clock: Callable[[], float] = time.monotonic,
+        tails: Iterable[str] = (),
+        encoding: str = "",
     ) -> None:
-        """Follow `patterns`, paths or wildcards; `clock` counts seconds."""
         self.revision = 0
         self._clock = clock
         self._troubles = Troubles()
         self._paths = Paths(patterns, self._troubles)
-        self._wanted = self._paths.patterns
+        self._tails = Tails(tails)
+        self._encoding = Encoding(encoding)
+        self._wanted = self._paths.patterns, frozenset(tails), self._encoding
+        self._changed = False
         self._files: dict[Ident, LogFile] = {}
         self._crowded = False  # a file waits to be opened
         self._has_room = True
+        self._live = False  # the end of what was there at the start was reached
 
-    def repattern(self, patterns: Iterable[str]) -> None:
-        """Follow other paths from the next poll on; what stays keeps its position."""
-        self._wanted = tuple(patterns)
+    def repattern(
+        self, patterns: Iterable[str], tails: Iterable[str] = (), encoding: str = ""
+    ) -> None:
+        """Follow other paths from the next poll on; what stays keeps its position.
 
-    def poll(self) -> Iterator[str]:
+        Raises:
+            ValueError: there is no such encoding.
+        """
+        self._wanted = tuple(patterns), frozenset(tails), Encoding(encoding)
+        self._changed = True
+
+    def poll(self) -> Iterator[Line]:
         """Yield the lines that were completed since the last call.
 
         A log that cannot be read is reported once and does not stop the others.
@@ -70,6 +99,7 @@ class Logs:
                 break
         yield from self._let_go(now)
         self._make_room()
+        self._live = self._live or self.due() > 0
 
     def due(self) -> float:
         """Return in how many seconds `poll` has work even if nothing changes."""
@@ -97,10 +127,10 @@ class Logs:
     # Which files are there ---------------------------------------------------
 
     def _look(self, now: float) -> None:
-        if changed := self._wanted is not self._paths.patterns:
-            self._paths.change(self._wanted)
-            self.revision += 1
+        if changed := self._changed:
+            self._change()
         visible = self._paths.look(now)
+        self._tails.look(visible, self._files)
         self._crowded = False
         for ident, (path, status) in sorted(visible.items(), key=_age):
             self._follow(ident, path, status, now)
@@ -111,6 +141,17 @@ class Logs:
             if file.undecided:
                 self._decide(file)
         self._troubles.forget_others({*self._files, *self._paths.names()})
+
+    def _change(self) -> None:
+        self._changed = False
+        patterns, tails, encoding = self._wanted
+        self._paths.change(patterns)
+        self._tails.change(tails)
+        if encoding.name != self._encoding.name:
+            self._encoding = encoding
+            for file in self._files.values():
+                file.recode(encoding)
+        self.revision += 1
 
     def _follow(self, ident: Ident, path: str, status: os.stat_result, now: float) -> None:
         """Open a file that is new, or has changed after it was closed."""
@@ -130,7 +171,7 @@ class Logs:
         if file:
             file.reopen(path)
             return
-        file = LogFile(path, now)
+        file = LogFile(path, now, self._encoding)
         file.undecided = True
         if file.ident not in self._files:
             self._files[file.ident] = file
@@ -145,7 +186,9 @@ class Logs:
 
     def _by_wildcard(self) -> list[LogFile]:
         expected = self._paths.expected
-        return [file for file in self._files.values() if file.is_open and file.ident not in expected]
+        return [
+            file for file in self._files.values() if file.is_open and file.ident not in expected
+        ]
 
     def _sort_out(self, visible: Found, now: float) -> None:
         """Note which files have another path now, and which have none."""
@@ -168,7 +211,12 @@ class Logs:
     def _decide(self, file: LogFile) -> None:
         """Find out where to begin: a copy of a log that we follow is not read twice."""
         others = [other for other in self._files.values() if not other.undecided]
+        end = self._tails.ends.pop(file.ident, None)
         try:
+            if end is not None:
+                file.start_at_line(end)
+                file.live, file.undecided = True, False
+                return
             start = next(filter(None, (other.read_in(file) for other in others)), None)
             if start is None and self._may_be_copy(file, others):
                 return
@@ -189,11 +237,13 @@ class Logs:
 
     # Reading and letting go --------------------------------------------------
 
-    def _read(self, file: LogFile, now: float) -> Iterator[str]:
+    def _read(self, file: LogFile, now: float) -> Iterator[Line]:
         if file.undecided:
             return
+        live = self._live or file.live
         try:
-            yield from file.poll(now)
+            for text in file.poll(now):
+                yield Line(text, None, "", live)
         except OSError as error:
             self._suspend(file, error)
         else:
@@ -205,14 +255,14 @@ class Logs:
         self._troubles.start(file.ident, logging.WARNING, text, file.path, error.strerror)
         file.suspend()
 
-    def _let_go(self, now: float) -> Iterator[str]:
+    def _let_go(self, now: float) -> Iterator[Line]:
         for ident, file in list(self._files.items()):
             if file.vanished is None or file.backlog or file.is_recovering:
                 continue
             if now - max(file.grown, file.vanished) >= GRACE:
                 del self._files[ident]
                 self.revision += 1
-                yield from file.finish()
+                yield from (Line(text, None, "", self._live) for text in file.finish())
 
     def _make_room(self) -> None:
         """Close files that rest, if wildcards have found too many."""

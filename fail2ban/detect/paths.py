@@ -12,7 +12,7 @@ import glob
 import logging
 import os
 import stat
-from collections.abc import Hashable, Iterable, Set
+from collections.abc import Container, Hashable, Iterable, Set
 
 from fail2ban.detect.position import Ident, ident_of
 
@@ -100,7 +100,7 @@ class Paths:
         self._absent.clear()
 
     def wants(self, path: str) -> bool:
-        return any(path == want or fnmatch.fnmatch(path, want) for want in self.patterns)
+        return any(leads_to(want, path) for want in self.patterns)
 
     def names(self) -> set[str]:
         """Return every path and wildcard that the last looks dealt with."""
@@ -150,6 +150,38 @@ class Paths:
                 continue
             if stat.S_ISREG(status.st_mode):
                 self.matching.setdefault(ident_of(status), (path, status))
+
+
+class Tails:
+    """Where to begin in files that are not read from their start.
+
+    Args:
+        patterns: whose files that are there at the first look are such.
+
+    Attributes:
+        ends: how long such files were, until somebody asks.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self.ends: dict[Ident, int] = {}
+        self._patterns = self._new = frozenset(patterns)
+
+    def look(self, visible: Found, known: Container[Ident]) -> None:
+        """Note what the first look at new patterns has found."""
+        for ident, (path, status) in visible.items() if self._new else ():
+            if ident not in known and any(leads_to(pattern, path) for pattern in self._new):
+                self.ends[ident] = status.st_size
+        self._new = frozenset()
+
+    def change(self, patterns: frozenset[str]) -> None:
+        """Care for other patterns from the next look on."""
+        self._new = patterns - self._patterns
+        self._patterns = patterns
+
+
+def leads_to(pattern: str, path: str) -> bool:
+    """Tell whether a wildcard, or a path, may have found `path`."""
+    return path == pattern or fnmatch.fnmatch(path, pattern)
 
 
 def watchable(pattern: str) -> str:

@@ -1,92 +1,144 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A section's commands: set up, check, ban, unban, take down."""
+"""One action's commands for one section: set up, check, ban, unban, take down.
+
+Source: jail-conf.md sections 9.1 and 9.6; fail2ban-conf-0.6.md section 7.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from fail2ban.enforce import tags
+from fail2ban.enforce.escape import script
 from fail2ban.enforce.shell import Shell
+from fail2ban.enforce.tags import Facts, Lore
 from fail2ban.errors import CommandError
-from fail2ban.records import FAMILIES, ActionSettings, Ban, Family
+from fail2ban.records import FAMILIES, ActionSettings, Ban, Command, Family
 
 #: Exists where the kernel knows IPv6.
 _IPV6 = "/proc/net/if_inet6"
+_IPTABLES = re.compile(r"\biptables\b")
+
+#: Whom a command is for: a family, or None for texts that are no address.
+Scope = Family | None
 
 
-def host_families() -> tuple[Family, ...]:
-    """Return the families that this host speaks: without IPv6 its tools fail."""
-    return FAMILIES if os.path.exists(_IPV6) else FAMILIES[:1]
+def host_families(ipv6: bool | None = None) -> tuple[Family, ...]:
+    """Return the families to ban on this host.
+
+    Args:
+        ipv6: whether to ban IPv6 addresses; None: if the host speaks it. Without
+            it its tools fail.
+    """
+    wanted = os.path.exists(_IPV6) if ipv6 is None else ipv6
+    return FAMILIES if wanted else FAMILIES[:1]
 
 
 @dataclass(frozen=True)
 class Firewall:
-    """The commands of one section; each runs until it has ended.
+    """The commands of one action; each runs until it has ended.
 
-    Every method raises CommandError if a command fails.
+    Every method that runs one raises CommandError if it fails. Those that get
+    scopes run a command once for all whose text is the same.
 
     Attributes:
         name: the section's.
         commands: as the user wrote them.
         shell: runs them.
-        families: those of this host.
+        families: those to ban on this host.
+        lore: whom tags ask.
+        clock: seconds since the epoch.
     """
 
     name: str
     commands: ActionSettings
     shell: Shell
     families: tuple[Family, ...] = FAMILIES
+    lore: Lore = field(default_factory=Lore)
+    clock: Callable[[], float] = time.time
 
     @property
     def can_check(self) -> bool:
-        return bool(self.commands.check.strip())
+        return bool(self.commands.check)
 
     @property
     def can_stop(self) -> bool:
-        return bool(self.commands.stop.strip())
+        return bool(self.commands.stop)
 
-    def intact(self) -> bool:
-        """Tell whether the check passes; without one there is no telling."""
-        try:
-            self.check()
-        except CommandError:
-            return False
-        return self.can_check
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The families that are set up."""
+        return tuple(family for family in self.families if family in self.commands.families)
 
     def cannot_ban(self, ban: Ban) -> str | None:
         """Say why the ban command does not fit an address, or None if it does."""
-        if ban.family in self.commands.families:
+        family = ban.family
+        if family is None or family in self.scopes:
             return None
-        return "fwban calls iptables, which is for IPv4 only; <iptables> in its place serves both"
+        if family in self.commands.families:
+            return "IPv6 is switched off, or this host does not speak it"
+        if _IPTABLES.search(self.commands.ban.of(family)):
+            return "it calls iptables, which is for IPv4 only; <iptables> in its place serves both"
+        return f"its commands are not for {'IPv4' if family == 'ip' else 'IPv6'}"
 
-    def start(self) -> None:
-        self._for_each_family(self.commands.start)
+    def alike(self, command: Command, one: Scope, other: Scope) -> bool:
+        """Tell whether a command is the same for two scopes."""
+        return _key(command, one) == _key(command, other)
 
-    def check(self) -> None:
-        self._for_each_family(self.commands.check)
+    def start(self, scopes: Iterable[Scope] | None = None) -> None:
+        self._each(self.commands.start, scopes)
 
-    def stop(self) -> None:
+    def check(self, scopes: Iterable[Scope] | None = None) -> None:
+        self._each(self.commands.check, scopes)
+
+    def repair(self, scopes: Iterable[Scope]) -> None:
+        self._each(self.commands.repair, scopes)
+
+    def reload(self, scopes: Iterable[Scope]) -> None:
+        self._each(self.commands.reload, scopes)
+
+    def flush(self, scopes: Iterable[Scope]) -> None:
+        """Lift all bans of some scopes."""
+        self._each(self.commands.flush, scopes)
+
+    def stop(self, scopes: Iterable[Scope] | None = None) -> None:
         """Take down what `start` made; the second family even if the first fails."""
-        self._for_each_family(self.commands.stop, persist=True)
+        self._each(self.commands.stop, scopes, persist=True)
 
     def ban(self, ban: Ban, now: float) -> None:
-        values = tags.ban_values(ban, now)
-        self._run(self.commands.ban, values, tags.environment(ban, now))
+        self._about(self.commands.ban, ban, now)
+
+    def reban(self, ban: Ban, now: float) -> None:
+        """Ban once more after a repair."""
+        reban = self.commands.reban
+        self._about(reban if reban.of(ban.family).strip() else self.commands.ban, ban, now)
+
+    def prolong(self, ban: Ban, now: float) -> None:
+        self._about(self.commands.prolong, ban, now)
 
     def unban(self, ban: Ban, now: float) -> None:
-        values = tags.unban_values(ban, now)
-        self._run(self.commands.unban, values, tags.environment(ban, now))
+        self._about(self.commands.unban, ban, now, lifting=True)
 
-    def _for_each_family(self, command: str, persist: bool = False) -> None:
-        """Run a command; one that speaks of a family once for each."""
-        if not tags.needs_families(command):
-            return self.shell(command, {}, self.commands.timeout)
+    def _about(self, command: Command, ban: Ban, now: float, lifting: bool = False) -> None:
+        text = command.of(ban.family)
+        if text.strip():
+            facts = Facts(self.name, ban.family, now, ban, lifting, self.lore)
+            self._run(text, facts, tags.environment(ban, now))
+
+    def _each(
+        self, command: Command, scopes: Iterable[Scope] | None, persist: bool = False
+    ) -> None:
+        """Run a command for each scope, but not twice the same."""
+        texts = {_key(command, s): s for s in (self.scopes if scopes is None else scopes)}
         failed: CommandError | None = None
-        for family in self.families:
+        for (text, _), scope in texts.items():
+            variables = {"F2B_FAMILY": scope} if scope and len(texts) > 1 else {}
             try:
-                self._run(command, tags.family_values(family), {"F2B_FAMILY": family})
+                self._run(text, Facts(self.name, scope, self.clock(), lore=self.lore), variables)
             except CommandError as error:
                 failed = error
                 if not persist:
@@ -94,5 +146,12 @@ class Firewall:
         if failed is not None:
             raise failed
 
-    def _run(self, command: str, values: Mapping[str, str], variables: Mapping[str, str]) -> None:
-        self.shell(tags.fill(command, values), variables, self.commands.timeout)
+    def _run(self, text: str, facts: Facts, variables: Mapping[str, str]) -> None:
+        command = script(text, facts.lookup)
+        self.shell(command.text, variables, self.commands.timeout, *command.arguments)
+
+
+def _key(command: Command, scope: Scope) -> tuple[str, Scope]:
+    """Return what tells whether a command is the same for another scope."""
+    text = command.of(scope)
+    return text, scope if "<family>" in text else None

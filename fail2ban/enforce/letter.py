@@ -71,12 +71,12 @@ def _headers() -> HeaderRegistry:
 
 
 # 7bit: not every server announces that it takes 8-bit text.
-_POLICY = policy.SMTP.clone(header_factory=_headers(), cte_type="7bit")
+POLICY = policy.SMTP.clone(header_factory=_headers(), cte_type="7bit")
 
 
 def compose(settings: MailSettings, letter: Letter) -> EmailMessage:
     """Write the mail. It is dated from its newest ban, however late it is sent."""
-    mail = EmailMessage(_POLICY)
+    mail = EmailMessage(POLICY)
     mail["From"] = one_line(settings.sender)
     mail["To"] = one_line(", ".join(settings.to))
     mail["Date"] = formatdate(letter.bans[-1].start, localtime=settings.localtime)

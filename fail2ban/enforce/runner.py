@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The thread that changes the firewall: one command after the other, as decided.
+"""The thread that carries out bans: one command after the other, as decided.
 
-What the others want is put into a queue; here it is carried out, checked,
-repaired and taken down. The firewall belongs to others too: it may be flushed
-behind our back, and then everything is set up again and everybody banned again.
+What the others want is put into a queue; here it is carried out, at each action
+of the section in turn: those that keep somebody out first, then those that only
+tell. An error at one action stops none of the others.
 
-Source: fail2ban-conf-0.6.md sections 7 and 8, with the defects 10, 11 and 14 of
-section 12 mended.
+Source: fail2ban-conf-0.6.md sections 7 and 8; jail-conf.md sections 9 and 10.1,
+with the defects 3, 15 and 16 of section 16 mended.
 """
 
 from __future__ import annotations
@@ -15,40 +15,22 @@ import functools
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from fail2ban import notices
-from fail2ban.decide.bans import Bans, Entry, State, Verb
+from fail2ban.decide.bans import Bans, Entry, Part, State, Verb
 from fail2ban.decide.timer import Timer
-from fail2ban.enforce.scaffold import Scaffold, Site
+from fail2ban.enforce.builder import NOT_SET_UP, Builder, Job, Plans, level_of
+from fail2ban.enforce.enforcer import Enforcer
+from fail2ban.enforce.lifter import Lifter
+from fail2ban.enforce.pauses import RETRY_FIRST, RETRY_LONGEST, growing_pause
+from fail2ban.enforce.repair import Repairer
+from fail2ban.enforce.scaffold import Actions, Scaffold, Site
 from fail2ban.enforce.shell import report
 from fail2ban.errors import CommandError
-from fail2ban.records import ActionSettings, Ban, FirewallSettings
+from fail2ban.notices import Notices, shown
+from fail2ban.records import Ban, Family, FirewallSettings
 
 log = logging.getLogger(__name__)
-
-#: Seconds before a failed command is tried again: doubled each time, up to a limit.
-RETRY_FIRST, RETRY_LONGEST = 1.0, 600.0
-
-#: Seconds between two attempts to set up the firewall at the most.
-START_LONGEST = 60.0
-
-#: Failed attempts to lift a ban after which we say that it is still in force.
-LIFT_ATTEMPTS = 5
-
-#: Longest pause in seconds between two repairs that did not help.
-REPAIR_LONGEST = 3600.0
-
-#: Seconds for lifting a section's bans one by one before its `fwend` removes the rest.
-LIFT_BUDGET = 60.0
-
-#: One thing to do; runs on the runner's thread.
-Job = Callable[[], object]
-
-
-def growing_pause(first: float, failures: int, longest: float) -> float:
-    """Return the seconds to wait after `failures` failures in a row, from 1."""
-    return min(first * 2.0 ** min(failures - 1, 30), longest)
 
 
 class Runner:
@@ -63,6 +45,7 @@ class Runner:
         timer: for retries and for the regular check.
         clock: seconds since the epoch.
         ticks: seconds that only go forward.
+        notices: tells of a ban's life.
         applied: called after a new ban is in force, on the runner's thread;
             must return at once.
         give_up: called with the reason when the configuration says so.
@@ -75,32 +58,59 @@ class Runner:
         timer: Timer,
         clock: Callable[[], float],
         ticks: Callable[[], float],
+        notices: Notices,
         applied: Callable[[Ban], None],
         give_up: Callable[[str], None],
     ) -> None:
         self.started = threading.Event()
         self.bans = Bans(timer, self.order)
-        self._settings, self._scaffold = settings, scaffold
-        self._timer, self._clock, self._ticks = timer, clock, ticks
-        self._applied, self._give_up = applied, give_up
+        self._scaffold, self._timer, self._clock = scaffold, timer, clock
+        self._notices = notices
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._stop = threading.Event()
-        self._attempts = self._reinits = 0
-        self._start_due = self._check_due = False
-        self._repair_allowed = ticks()  # the first repair is allowed at any time
+        plans = Plans(self._later, self._retry, give_up, self._stop.is_set)
+        self._enforcer = Enforcer(self.bans, scaffold, notices, clock, ticks, applied)
+        self._builder = Builder(settings, self.bans, scaffold, self._enforcer, plans)
+        self._repairer = Repairer(self.bans, scaffold, self._enforcer, self._builder, plans, ticks)
+        self._builder.check_with(self._repairer.check)
+        self._lifter = Lifter(self.bans, scaffold, self._enforcer, self._repairer, plans)
 
     # What other threads call --------------------------------------------------
 
     def order(self, verb: Verb, entry: Entry) -> None:
-        """Ask for a ban or an unban; returns at once."""
-        verbs = {Verb.BAN: self._ban, Verb.UNBAN: self._unban, Verb.RENEW: self._renew}
+        """Ask for something to be done with a ban; returns at once."""
+        verbs = {
+            Verb.BAN: self._ban,
+            Verb.UNBAN: self._lifter.lift,
+            Verb.RENEW: self._renew,
+            Verb.PROLONG: self._prolong,
+        }
         self._jobs.put(functools.partial(verbs[verb], entry))
 
+    def lift_all(self, jail: str) -> int:
+        """End all bans of a section, with one command where there is one for that.
+
+        Returns at once, with their number.
+        """
+
+        def order(entries: list[Entry]) -> None:
+            self._jobs.put(functools.partial(self._lifter.lift_all, jail, entries))
+
+        return self.bans.end_all(jail, order)
+
     def reconfigure(
-        self, settings: FirewallSettings, actions: Mapping[str, ActionSettings]
+        self,
+        settings: FirewallSettings,
+        actions: Actions,
+        families: tuple[Family, ...] | None = None,
     ) -> None:
-        """Ask for other commands; sections whose commands stay are not touched."""
-        self._jobs.put(functools.partial(self._reconfigure, settings, dict(actions)))
+        """Ask for other commands; actions that stay the same are not touched.
+
+        Args:
+            families: those to ban from now on; None: as before.
+        """
+        copy = {jail: tuple(several) for jail, several in actions.items()}
+        self._jobs.put(functools.partial(self._reconfigure, settings, copy, families))
 
     @property
     def pending(self) -> int:
@@ -124,136 +134,138 @@ class Runner:
             log.warning("the last instance was killed: removing what it left in the firewall")
             self._scaffold.clear()
         try:
-            if self._set_up():
+            if self._builder.set_up():
                 log.info("The firewall is set up")
             self.started.set()
             self._jobs.put(self._check_regularly)
             while not self._stop.is_set():
                 self.step()
         finally:
-            notices.restoring()
-            self._take_down(self._scaffold.sites(), lift=True)
+            self._notices.restoring()
+            self._builder.end(self._scaffold.sites())
             self._scaffold.stop_base()
 
     def step(self) -> None:
         """Wait for one job and do it."""
         self._jobs.get()()
 
+    def _later(self, seconds: float, job: Job) -> None:
+        self._timer.after(seconds, lambda: self._jobs.put(job))
+
     # Ban ----------------------------------------------------------------------
 
     def _ban(self, entry: Entry) -> None:
         """Carry out a ban; one that is over or done already needs nothing."""
-        if not self.bans.holds(entry) or entry.state in (State.APPLIED, State.LIFTING):
+        if not self.bans.holds(entry) or entry.lifting:
             return
-        site = self._scaffold.site(entry.ban.jail)
-        if site is None:
+        sites = self._scaffold.of(entry.ban.jail)
+        if sites is None:
             return self.bans.remove(entry)
+        enforcing = self._scaffold.enforcing(entry.ban.jail)
+        for site in enforcing:
+            self._ban_at(site, entry)
+        if entry.untold is None:
+            entry.untold = {site.name for site in sites if not site.enforces}
+        if not enforcing:
+            self._enforcer.settle(entry)
+        self._enforcer.tell(entry)
+
+    def _ban_at(self, site: Site, entry: Entry) -> None:
+        part = entry.part(site.name)
+        if part.state is State.APPLIED:
+            return
         if not site.up:
-            return self._failed(entry, "the firewall is not set up")
+            return self._enforcer.fail(site, entry, NOT_SET_UP)
         try:
-            site.firewall.check()
-            self._apply(site, entry)
+            if entry.ban.family in site.scopes:
+                site.firewall.check([entry.ban.family])
+            self._enforcer.apply(site, entry)
         except CommandError as error:
-            report(error, _level(entry))
-            if not self._repair(site, entry):
-                self._failed(entry, str(error))
-                self._retry(self._ban, entry)
+            report(error, level_of(part))
+            if not self._repairer.after_failure(site, entry):
+                self._enforcer.fail(site, entry, str(error))
+                self._retry(site, entry)
+        if site.recovered:
+            # Others have waited for what could not be started until now.
+            site.recovered = False
+            self._jobs.put(functools.partial(self._builder.ban_again, site))
 
     def _renew(self, entry: Entry) -> None:
-        """Carry out a ban once more: its address still gets through.
+        """Carry out a ban once more: its id still gets through.
 
         If the check finds the firewall gone, all bans come back. If it passes,
         this one may be missing all the same; it is lifted first, since not
         every ban command may be repeated.
         """
-        if entry.state is State.APPLIED and self._check(entry.ban.jail):
-            self._release(self._scaffold.site(entry.ban.jail), entry)
-            entry.state = State.WANTED
-            self._ban(entry)
-
-    def _apply(self, site: Site, entry: Entry) -> None:
-        """Run the ban command; raises CommandError."""
-        if (reason := site.firewall.cannot_ban(entry.ban)) is not None:
-            return self._failed(entry, reason)  # no retry: it would fail for ever
-        entry.touched = True
-        site.firewall.ban(entry.ban, self._clock())
-        entry.state, entry.error, entry.attempts = State.APPLIED, "", 0
-        entry.applied_at = self._clock()
-        if entry.announced:
-            return notices.rebanned(entry.ban)
-        entry.announced = True
-        notices.banned(entry.ban)
-        self._applied(entry.ban)
-
-    def _failed(self, entry: Entry, reason: str) -> None:
-        if entry.state is not State.FAILED:
-            notices.ban_failed(entry.ban, reason)
-        entry.state, entry.error = State.FAILED, reason
-
-    def _retry(self, job: Callable[[Entry], object], entry: Entry) -> None:
-        """Try again after a pause; one attempt is due at a time."""
-        if entry.retrying:
+        if entry.state is not State.APPLIED:
             return
-        entry.retrying = True
-        entry.attempts += 1
-        pause = growing_pause(RETRY_FIRST, entry.attempts, RETRY_LONGEST)
-        log.info("%s: next try for %s in %g s", entry.ban.jail, entry.ban.ip, pause)
-        self._timer.after(pause, lambda: self._jobs.put(lambda: self._try_again(job, entry)))
+        for site in self._scaffold.enforcing(entry.ban.jail):
+            if self._repairer.check(site):
+                self._enforcer.release(site, entry)
+                entry.part(site.name).reset()
+                entry.state = State.WANTED
+        self._ban(entry)
 
-    def _try_again(self, job: Callable[[Entry], object], entry: Entry) -> None:
-        entry.retrying = False
-        # In the meantime the address may have got another ban, which is not to be lifted.
-        if self.bans.holds(entry):
-            job(entry)
+    def _prolong(self, entry: Entry) -> None:
+        """Tell the actions that a ban lasts longer now."""
+        for site in self._scaffold.of(entry.ban.jail) or ():
+            if site.enforces:
+                self._prolong_at(site, entry)
+            elif site.up and self._has_prolong(site, entry) and not entry.untold:
+                self._enforcer.tell_at(site, entry, site.firewall.prolong)
 
-    # Unban --------------------------------------------------------------------
-
-    def _unban(self, entry: Entry) -> None:
-        """Carry out the end of a ban."""
-        holder = self.bans.get(entry.ban.jail, entry.ban.ip)
-        if holder is not entry and (holder is None or holder.touched):
-            return  # a repair has lifted it, or carried out the address's next ban
-        site = self._scaffold.site(entry.ban.jail)
-        if site is None or not site.up or entry.error or not entry.touched:
-            # Not in force; only a command that failed half-way may have left something.
-            return self._let_go(site, entry)
+    def _prolong_at(self, site: Site, entry: Entry) -> None:
+        """Prolong a ban that is in force; any other gets its new end when it is."""
+        part = entry.parts.get(site.name)
+        if part is None or part.state is not State.APPLIED or not self._has_prolong(site, entry):
+            return
         try:
-            site.firewall.check()
-            site.firewall.unban(entry.ban, self._clock())
+            site.firewall.prolong(entry.ban, self._clock())
+            part.attempts = 0
         except CommandError as error:
-            report(error, logging.INFO if entry.attempts else logging.ERROR)
-            if not self._repair(site, entry) and self.bans.holds(entry):
-                self._lift_later(entry)
+            report(error, logging.INFO if part.attempts else logging.ERROR)
+            if not self._repairer.after_failure(site, entry):
+                self._retry(site, entry)
+
+    def _has_prolong(self, site: Site, entry: Entry) -> bool:
+        if not self.bans.holds(entry) or entry.lifting:
+            return False
+        if entry.ban.restored and site.commands.norestored:
+            return False
+        return bool(site.commands.prolong.of(entry.ban.family).strip())
+
+    # Again --------------------------------------------------------------------
+
+    def _retry(self, site: Site, entry: Entry) -> None:
+        """Try again after a pause what failed at an action; one attempt is due at a time."""
+        part = entry.part(site.name)
+        if part.retrying:
+            return
+        part.retrying = True
+        part.attempts += 1
+        pause = growing_pause(RETRY_FIRST, part.attempts, RETRY_LONGEST)
+        log.info("%s: next try for %s in %g s", site, shown(entry.ban.id), pause)
+        self._later(pause, functools.partial(self._try_again, site, entry, part))
+
+    def _try_again(self, site: Site, entry: Entry, part: Part) -> None:
+        """Do what is left to do for a ban at an action."""
+        part.retrying = False
+        # In the meantime the id may have got another ban, which is not to be lifted.
+        if entry.parts.get(site.name) is not part or not self.bans.holds(entry):
+            return
+        if site not in self._scaffold.enforcing(entry.ban.jail):
+            return
+        if entry.lifting:
+            self._lifter.lift_at(site, entry)
+            self._enforcer.finish(entry)
+        elif part.state is State.APPLIED:
+            if part.attempts:
+                self._prolong_at(site, entry)
         else:
-            self._unbanned(entry)
+            self._ban_at(site, entry)
+            self._enforcer.tell(entry)
 
-    def _lift_later(self, entry: Entry) -> None:
-        if entry.attempts + 1 == LIFT_ATTEMPTS:
-            text = "%s: the ban of %s is over, but it is still locked out; trying on"
-            log.error(text, entry.ban.jail, entry.ban.ip)
-        self._retry(self._unban, entry)
-
-    def _let_go(self, site: Site | None, entry: Entry) -> None:
-        """End a ban, whether it is known to be in force or not."""
-        self._release(site, entry)
-        self._unbanned(entry)
-
-    def _release(self, site: Site | None, entry: Entry) -> None:
-        """Run the unban command if the firewall may hold the address; errors are expected."""
-        if site is not None and site.up and (entry.touched or entry.inherited):
-            try:
-                site.firewall.unban(entry.ban, self._clock())
-            except CommandError as error:
-                report(error, logging.DEBUG)
-
-    def _unbanned(self, entry: Entry) -> None:
-        if entry.announced:
-            notices.unbanned(entry.ban)
-        if (holder := self.bans.get(entry.ban.jail, entry.ban.ip)) is not None:
-            holder.inherited = False
-        self.bans.remove(entry)
-
-    # Check and repair ---------------------------------------------------------
+    # Check --------------------------------------------------------------------
 
     def _check_regularly(self) -> None:
         """Check the sections that have bans, now and every `reinittime`.
@@ -261,181 +273,47 @@ class Runner:
         The pause begins when the last check is over, and bans that were ordered
         meanwhile come between two checks: slow checks must not hold them up.
         """
-        self._check_each(sorted(self.bans.jails()))
+        jails = sorted(self.bans.jails())
+        self._check_each([site for jail in jails for site in self._scaffold.enforcing(jail)])
 
-    def _check_each(self, jails: list[str]) -> None:
-        if jails:
-            self._check(jails[0])
-            self._jobs.put(lambda: self._check_each(jails[1:]))
+    def _check_each(self, sites: list[Site]) -> None:
+        if sites:
+            if sites[0] in self._scaffold.enforcing(sites[0].jail):
+                self._repairer.check(sites[0])
+            self._jobs.put(lambda: self._check_each(sites[1:]))
         else:
-            interval = max(1.0, self._settings.reinittime)
-            self._timer.after(interval, lambda: self._jobs.put(self._check_regularly))
-
-    def _check(self, jail: str) -> bool:
-        """Tell whether a section's firewall is as we left it; if not, see to that."""
-        site = self._scaffold.site(jail)
-        if site is None or not site.up:
-            return False
-        try:
-            site.firewall.check()
-        except CommandError as error:
-            report(error)
-            self._reinitialize()
-            return False
-        return True
-
-    def _repair(self, site: Site, entry: Entry) -> bool:
-        """After a failed command: return True if all was set up again.
-
-        If the check passes, the firewall is as it should be, and the fault lies
-        with that one command. Without a check there is no telling; then all is
-        set up anew once for each ban, and not again if that did not help.
-        """
-        if site.firewall.intact():
-            return False
-        if not site.firewall.can_check:
-            if entry.repaired:
-                return False
-            entry.repaired = True
-        return self._reinitialize(entry)
-
-    def _reinitialize(self, entry: Entry | None = None) -> bool:
-        """Set up everything again and ban everybody again, if it is allowed.
-
-        Args:
-            entry: the ban whose command failed, if that is why.
-        """
-        if self._ticks() < self._repair_allowed:
-            self._check_later()
-            return False
-        self._reinits += 1
-        if 0 <= self._settings.maxreinits < self._reinits:
-            self._give_up("reinits follow too often, or too many reinit attempts")
-            return False
-        # Repairs that do not help come at growing intervals: each lets everybody in.
-        pause = growing_pause(self._settings.reinittime, self._reinits, REPAIR_LONGEST)
-        self._repair_allowed = self._ticks() + pause
-        log.warning("#%d reinitialization of firewalls", self._reinits)
-        self._take_down(self._scaffold.sites(), lift=False)
-        self._scaffold.stop_base()
-        if self._set_up() and self._has_helped(entry):
-            self._reinits = 0
-        return True
-
-    def _has_helped(self, entry: Entry | None) -> bool:
-        """Tell whether a repair has made good what was wrong."""
-        checkable = [site for site in self._scaffold.sites() if site.firewall.can_check]
-        return all(site.firewall.intact() for site in checkable) and (
-            entry is None or entry.state is not State.FAILED
-        )
-
-    def _check_later(self) -> None:
-        """Look again as soon as a repair is allowed."""
-        if self._check_due:
-            return
-        self._check_due = True
-        pause = self._repair_allowed - self._ticks()
-        log.info("the firewall can be set up again in %.0f s", pause)
-        self._timer.after(pause, lambda: self._jobs.put(self._check_now))
-
-    def _check_now(self) -> None:
-        self._check_due = False
-        for jail in sorted(self.bans.jails()):
-            if not self._check(jail):
-                return
-
-    # Set up and take down -----------------------------------------------------
-
-    def _set_up(self) -> bool:
-        """Start what is not up and ban again there; tell whether all is up."""
-        if not self._stop.is_set() and self._scaffold.start_base():
-            for site in self._scaffold.sites():
-                if not site.up and not self._stop.is_set() and self._scaffold.start(site):
-                    self._ban_again(site)
-        if self._scaffold.complete:
-            self._attempts = 0
-        elif not self._stop.is_set():
-            self._report_down()
-            self._start_later()
-        return self._scaffold.complete
-
-    def _ban_again(self, site: Site) -> None:
-        for entry in self.bans.of(site.name):
-            if entry.state is State.LIFTING or self._stop.is_set():
-                continue
-            try:
-                self._apply(site, entry)
-            except CommandError as error:
-                report(error, _level(entry))
-                self._failed(entry, str(error))
-                self._retry(self._ban, entry)
-
-    def _report_down(self) -> None:
-        """Mark the bans of sections that could not be set up: they are not in force."""
-        for site in self._scaffold.sites():
-            waiting = [] if site.up else self.bans.of(site.name)
-            for entry in waiting:
-                if entry.state is not State.LIFTING:
-                    entry.state, entry.error = State.FAILED, "the firewall is not set up"
-            if waiting:
-                log.error("%s: %d ban(s) are not in force", site.name, len(waiting))
-
-    def _start_later(self) -> None:
-        if self._start_due:
-            return
-        self._attempts += 1
-        if 0 <= self._settings.maxreinits < self._attempts:
-            return self._give_up("Too many attempts to initialize the firewall")
-        self._start_due = True
-        pause = growing_pause(self._settings.polltime, self._attempts, START_LONGEST)
-        log.warning("#%d attempt to initialize the firewalls", self._attempts)
-        self._timer.after(pause, lambda: self._jobs.put(self._start_again))
-
-    def _start_again(self) -> None:
-        """Try again to set up; perhaps it failed because the ground is gone by now."""
-        self._start_due = False
-        up = [site for site in self._scaffold.sites() if site.up]
-        for site in up:
-            self._check(site.name)
-        if not self._scaffold.complete:
-            if not up:
-                self._scaffold.stop_base()
-            self._set_up()
-
-    def _take_down(self, sites: list[Site], lift: bool) -> None:
-        """Remove every ban and every chain that is ours; errors do not stop us.
-
-        Where lifting bans one by one takes too long, `fwend` has to do.
-
-        Args:
-            lift: the bans are over; otherwise they are only put aside.
-        """
-        for site in sites:
-            enough = self._ticks() + LIFT_BUDGET
-            for entry in self.bans.of(site.name):
-                if not (site.firewall.can_stop and self._ticks() > enough):
-                    self._release(site, entry)
-                if lift or entry.state is State.LIFTING:
-                    self._unbanned(entry)
-                else:
-                    entry.state, entry.touched = State.WANTED, False
-                entry.inherited = False
-            self._scaffold.stop(site)
+            interval = max(1.0, self._builder.settings.reinittime)
+            self._later(interval, self._check_regularly)
 
     # Other commands -----------------------------------------------------------
 
     def _reconfigure(
-        self, settings: FirewallSettings, actions: Mapping[str, ActionSettings]
+        self,
+        settings: FirewallSettings,
+        actions: Actions,
+        families: tuple[Family, ...] | None,
     ) -> None:
         """Take down with the old commands what changes, set it up with the new."""
-        changed = self._scaffold.changed(settings, actions)
-        self._take_down([site for site in changed if site.name not in actions], lift=True)
-        self._take_down([site for site in changed if site.name in actions], lift=False)
-        self._scaffold.replace(settings, actions)
-        self._settings, self._attempts = settings, 0
-        self._set_up()
+        changed = self._scaffold.changed(settings, actions, families)
+        kept = [site for site in self._scaffold.sites() if site.up and site not in changed]
+        self._builder.end([site for site in changed if site.jail not in actions])
+        self._builder.take_down([site for site in changed if site.jail in actions], removed=True)
+        self._scaffold.replace(settings, actions, families)
+        self._builder.settings, self._builder.attempts = settings, 0
+        for jail in actions:
+            self._settle(jail)
+        self._builder.set_up()
+        for site in kept:
+            self._reload(site)
 
+    def _settle(self, jail: str) -> None:
+        """Conclude anew how far bans have come: other actions count now."""
+        for entry in self.bans.of(jail):
+            if not entry.lifting and entry.untold is not None:
+                self._enforcer.settle(entry)
 
-def _level(entry: Entry) -> int:
-    """Return how loud a failure of its ban command is: the first is, its repetitions are not."""
-    return logging.INFO if entry.state is State.FAILED else logging.ERROR
+    def _reload(self, site: Site) -> None:
+        try:
+            site.firewall.reload(site.scopes)
+        except CommandError as error:
+            report(error, what=f"[{site}] reload: ")

@@ -1,66 +1,151 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What stands in the firewall before anybody is banned: chains, sets, tables.
+"""What stands before anybody is banned: chains, sets, tables.
 
-`cmdstart` makes what all sections share, each section's `fwstart` its own part.
-Whatever could only be made in part is removed again, so that the next attempt
-begins from nothing.
+`cmdstart` makes what all sections share, the start of each action its own part,
+for each family apart if the texts differ. Whatever could only be made in part
+is removed again, so that the next attempt begins from nothing.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from fail2ban.enforce.firewall import Firewall
+from fail2ban.enforce.firewall import Firewall, Scope
 from fail2ban.enforce.shell import Shell, report
+from fail2ban.enforce.tags import Lore
 from fail2ban.errors import CommandError
-from fail2ban.records import ActionSettings, Family, FirewallSettings
+from fail2ban.records import (
+    ActionSettings,
+    Ban,
+    Family,
+    FirewallSettings,
+    MailActionSettings,
+)
+
+log = logging.getLogger(__name__)
+
+#: Section name -> its actions, in order.
+Actions = Mapping[str, Sequence[ActionSettings]]
 
 
-@dataclass(slots=True)
+class Post(Protocol):
+    """Sends the mails of the action that tells by mail; returns at once."""
+
+    def started(self, settings: MailActionSettings, jail: str) -> None: ...
+
+    def stopped(self, settings: MailActionSettings, jail: str) -> None: ...
+
+    def banned(self, settings: MailActionSettings, ban: Ban) -> None: ...
+
+
+@dataclass(eq=False, slots=True)
 class Site:
-    """A section's firewall and whether it stands."""
+    """One action of one section, and how much of it stands.
+
+    Attributes:
+        label: what messages call it.
+        up: bans can be carried out here.
+        scopes: whom its `start` has run for; of an action that starts on demand
+            fewer than can be banned.
+        failed_starts: on demand, in a row.
+        closed_until: no start is tried before, in ticks.
+        recovered: a start on demand worked that had failed before.
+        refused: families of which was said that nobody of them can be banned.
+        repairs: in a row without success.
+        repair_allowed: when the next may be, in ticks; 0: at any time.
+        check_due: one is waiting for that moment.
+        complaining: its last command failed; of an action that only tells.
+    """
 
     firewall: Firewall
+    label: str
     up: bool = False
+    scopes: dict[Scope, None] = field(default_factory=dict)
+    failed_starts: dict[Scope, int] = field(default_factory=dict)
+    closed_until: dict[Scope, float] = field(default_factory=dict)
+    recovered: bool = False
+    refused: set[Scope] = field(default_factory=set)
+    repairs: int = 0
+    repair_allowed: float = 0.0
+    check_due: bool = False
+    complaining: bool = False
+
+    @property
+    def jail(self) -> str:
+        return self.firewall.name
 
     @property
     def name(self) -> str:
-        return self.firewall.name
+        """The action's, unique within the section."""
+        return self.firewall.commands.name
+
+    @property
+    def commands(self) -> ActionSettings:
+        return self.firewall.commands
+
+    @property
+    def enforces(self) -> bool:
+        return self.commands.enforces
+
+    def __str__(self) -> str:
+        return self.label
 
 
 class Scaffold:
     """Set up and take down; everything runs on the runner's thread.
 
     Args:
-        actions: section name -> its commands, in the order of the file.
-        families: those that this host speaks.
+        actions: section name -> its actions, in the order of the file.
+        families: those to ban on this host.
+        lore: whom the tags of commands ask.
+        post: for the actions that tell by mail.
     """
 
     def __init__(
         self,
         settings: FirewallSettings,
-        actions: Mapping[str, ActionSettings],
+        actions: Actions,
         shell: Shell,
         families: tuple[Family, ...],
+        lore: Lore | None = None,
+        post: Post | None = None,
     ) -> None:
         self._settings, self._shell, self._families = settings, shell, families
+        self._lore, self._post = lore or Lore(), post
         self._base_up = False
-        self._sites = {name: self._site(name, action) for name, action in actions.items()}
+        self._sites = self._build(actions)
 
-    def site(self, name: str) -> Site | None:
-        """Return the site of a section, or None if there is no such section."""
-        return self._sites.get(name)
+    def of(self, jail: str) -> list[Site] | None:
+        """Return the sites of a section in order, or None if there is no such section."""
+        return self._sites.get(jail)
+
+    def enforcing(self, jail: str) -> list[Site]:
+        """Return the sites of a section that keep somebody out."""
+        return [site for site in self._sites.get(jail, ()) if site.enforces]
 
     def sites(self) -> list[Site]:
         """Return all sites, in the order of the configuration."""
-        return list(self._sites.values())
+        return list(itertools.chain.from_iterable(self._sites.values()))
+
+    @property
+    def has_base(self) -> bool:
+        """Whether all sections share something that is set up before them."""
+        return bool(self._settings.start.strip() or self._settings.stop.strip())
 
     @property
     def complete(self) -> bool:
-        """Whether everything stands."""
-        return self._base_up and all(site.up for site in self._sites.values())
+        """Whether everything that keeps somebody out stands."""
+        return self._base_up and all(site.up for site in self.sites() if site.enforces)
+
+    @property
+    def missing(self) -> bool:
+        """Whether something does not stand."""
+        return not (self._base_up and all(site.up for site in self.sites()))
 
     def start_base(self) -> bool:
         """Run `cmdstart` if it is due; tell whether its work stands."""
@@ -74,21 +159,45 @@ class Scaffold:
         return self._base_up
 
     def start(self, site: Site) -> bool:
-        """Run a section's `fwstart`; tell whether its work stands."""
-        try:
-            site.firewall.start()
-        except CommandError as error:
-            report(error, what=f"[{site.name}] fwstart: ")
-            self._run_stop(site, logging.DEBUG)
-            return False
+        """Run an action's `start`, unless it waits for a ban; tell whether its work stands."""
+        if not site.commands.on_demand:
+            try:
+                site.firewall.start()
+            except CommandError as error:
+                report(error, what=f"[{site}] start: ")
+                self._run_stop(site, site.firewall.scopes, logging.DEBUG)
+                return False
+            site.scopes = dict.fromkeys(site.firewall.scopes)
         site.up = True
+        if site.commands.mail and self._post:
+            self._post.started(site.commands.mail, site.jail)
         return True
 
+    def open(self, site: Site, scope: Scope) -> None:
+        """Start an action for one more family; raises CommandError."""
+        if scope in site.scopes:
+            return
+        start = site.commands.start
+        if not any(site.firewall.alike(start, scope, other) for other in site.scopes):
+            try:
+                site.firewall.start([scope])
+            except CommandError:
+                self._run_stop(site, [scope], logging.DEBUG)
+                raise
+        site.scopes[scope] = None
+
+    def tell(self, site: Site, ban: Ban) -> None:
+        """Have a mail sent about a ban, if that is what the action does."""
+        if site.commands.mail and self._post:
+            self._post.banned(site.commands.mail, ban)
+
     def stop(self, site: Site) -> None:
-        """Run a section's `fwend` if it stands; an error is only logged."""
+        """Run an action's `stop` if it stands; an error is only logged."""
         if site.up:
-            site.up = False
-            self._run_stop(site, logging.WARNING)
+            scopes, site.scopes, site.up = site.scopes, {}, False
+            self._run_stop(site, scopes, logging.WARNING)
+            if site.commands.mail and self._post:
+                self._post.stopped(site.commands.mail, site.jail)
 
     def stop_base(self) -> None:
         """Run `cmdend` if `cmdstart` stands; an error is only logged."""
@@ -98,47 +207,67 @@ class Scaffold:
 
     def clear(self) -> None:
         """Remove what an earlier instance may have left; errors are expected."""
-        for site in self._sites.values():
-            self._run_stop(site, logging.DEBUG)
+        for site in downwards(self.sites()):
+            if site.enforces:
+                flush = functools.partial(site.firewall.flush, site.firewall.scopes)
+                _tolerate(flush, logging.DEBUG)
+                self._run_stop(site, site.firewall.scopes, logging.DEBUG)
         self._run_stop_base(logging.DEBUG)
 
     def changed(
-        self, settings: FirewallSettings, actions: Mapping[str, ActionSettings]
+        self,
+        settings: FirewallSettings,
+        actions: Actions,
+        families: tuple[Family, ...] | None = None,
     ) -> list[Site]:
         """Return the sites that must be taken down before `replace`."""
-        if self._base_differs(settings):
+        if self._base_differs(settings) or families not in (None, self._families):
             return self.sites()
-        return [
-            site
-            for name, site in self._sites.items()
-            if actions.get(name) != site.firewall.commands
-        ]
+        return [s for s in self.sites() if s.commands not in actions.get(s.jail, ())]
 
     def replace(
-        self, settings: FirewallSettings, actions: Mapping[str, ActionSettings]
+        self,
+        settings: FirewallSettings,
+        actions: Actions,
+        families: tuple[Family, ...] | None = None,
     ) -> None:
         """Take over other commands; the `changed` sites must be down."""
         if self._base_differs(settings):
             self.stop_base()
         self._settings = settings
-        standing = {name: site for name, site in self._sites.items() if site.up}
-        self._sites = {
-            name: standing.get(name) or self._site(name, action)
-            for name, action in actions.items()
-        }
+        self._families = self._families if families is None else families
+        standing = {(site.jail, site.name): site for site in self.sites() if site.up}
+        self._sites = self._build(actions)
+        for sites in self._sites.values():
+            for place, fresh in enumerate(sites):
+                if (kept := standing.get((fresh.jail, fresh.name))) is not None:
+                    kept.label, sites[place] = fresh.label, kept
 
     def _base_differs(self, settings: FirewallSettings) -> bool:
         ours = self._settings
         return (ours.start, ours.stop) != (settings.start, settings.stop)
 
-    def _site(self, name: str, action: ActionSettings) -> Site:
-        return Site(Firewall(name, action, self._shell, self._families))
+    def _build(self, actions: Actions) -> dict[str, list[Site]]:
+        return {
+            jail: [self._site(jail, action, len(several) == 1) for action in several]
+            for jail, several in actions.items()
+        }
 
-    def _run_stop(self, site: Site, level: int) -> None:
-        _tolerate(site.firewall.stop, level)
+    def _site(self, jail: str, action: ActionSettings, only: bool) -> Site:
+        firewall = Firewall(jail, action, self._shell, self._families, self._lore)
+        return Site(firewall, jail if only else f"{jail}/{action.name}")
+
+    def _run_stop(self, site: Site, scopes: Iterable[Scope], level: int) -> None:
+        _tolerate(lambda: site.firewall.stop(scopes), level)
 
     def _run_stop_base(self, level: int) -> None:
         _tolerate(lambda: self._shell(self._settings.stop, {}, ActionSettings.timeout), level)
+
+
+def downwards(sites: Iterable[Site]) -> list[Site]:
+    """Return sites in the order to take them down: of each section the last first."""
+    groups = itertools.groupby(sites, key=lambda site: site.jail)
+    return [site for _, group in groups for site in reversed(list(group))]
 
 
 def _tolerate(command: Callable[[], None], level: int) -> None:

@@ -9,16 +9,13 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from fail2ban.errors import CommandError
 from fail2ban.text import printable
 
 log = logging.getLogger(__name__)
-
-#: Runs a command with extra variables and a time limit in seconds; raises
-#: CommandError. What the runner uses, so that tests can plug in another.
-Shell = Callable[[str, Mapping[str, str], float], None]
 
 #: Bytes of output kept for the log: of a flood, the beginning tells most.
 OUTPUT_LIMIT = 8 * 1024
@@ -26,8 +23,29 @@ OUTPUT_LIMIT = 8 * 1024
 #: Where commands are looked for if the daemon was started without a PATH.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+#: What the shell says of a program that it does not find.
+_NOT_FOUND = 127
 
-def run(command: str, variables: Mapping[str, str], timeout: float) -> None:
+
+class Shell(Protocol):
+    """Runs a command; what the runner uses, so that tests can plug in another.
+
+    Args:
+        command: for `/bin/sh -c`.
+        variables: added to the environment.
+        timeout: seconds.
+        arguments: positional parameters, from `$0` on; usually there are none.
+
+    Raises:
+        CommandError: it failed, or took too long.
+    """
+
+    def __call__(
+        self, command: str, variables: Mapping[str, str], timeout: float, *arguments: str
+    ) -> None: ...
+
+
+def run(command: str, variables: Mapping[str, str], timeout: float, *arguments: str) -> None:
     """Run `command` with `/bin/sh -c`; an empty one does nothing.
 
     Its status is that of its last line, as it always was. The rest of a flood
@@ -36,6 +54,7 @@ def run(command: str, variables: Mapping[str, str], timeout: float) -> None:
     Args:
         variables: added to the environment.
         timeout: seconds; then the command's whole process group is killed.
+        arguments: positional parameters, from `$0` on.
 
     Raises:
         CommandError: the command could not be started, exited with a status
@@ -45,7 +64,7 @@ def run(command: str, variables: Mapping[str, str], timeout: float) -> None:
         return
     log.debug("%s", command)
     try:
-        process = _start(command, variables)
+        process = _start(command, variables, arguments)
     except (OSError, ValueError) as error:  # too long; with a NUL
         raise CommandError(f"'{command}' could not be started: {error}") from error
     with process:
@@ -64,7 +83,7 @@ def run(command: str, variables: Mapping[str, str], timeout: float) -> None:
         raise CommandError(f"'{command}' took more than {timeout:g} s and was killed", shown)
     if status:
         reason = f"returned {_wait_status(status)} ({_explain(status)})"
-        raise CommandError(f"'{command}' {reason}", shown)
+        raise CommandError(f"'{command}' {reason}", shown, status if status > 0 else None)
     for line in shown:  # of several lines, one before the last may have failed
         log.info("  %s", line)
 
@@ -80,19 +99,24 @@ def report(error: CommandError, level: int = logging.ERROR, what: str = "") -> N
     log.log(level, "%s%s", what, error)
 
 
-def dry_run(command: str, variables: Mapping[str, str], timeout: float) -> None:
+def dry_run(command: str, variables: Mapping[str, str], timeout: float, *arguments: str) -> None:
     """Show what `run` would run."""
     if command.strip():
         log.warning("would run: %s", command)
+        for number, argument in enumerate(arguments[1:], start=1):
+            log.warning("  with $%d: %s", number, printable(argument))
 
 
-def _start(command: str, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(
+    command: str, variables: Mapping[str, str], arguments: Sequence[str]
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        ["/bin/sh", "-c", command],
+        ["/bin/sh", "-c", command, *arguments],
         env={"PATH": DEFAULT_PATH, **os.environ, **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        umask=0o077,
         # Of its own session, so that Ctrl-C on the terminal does not reach it
         # and the whole group can be killed.
         start_new_session=True,
@@ -150,4 +174,7 @@ def _wait_status(status: int) -> int:
 
 
 def _explain(status: int) -> str:
-    return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+    if status < 0:
+        return f"killed by signal {-status}"
+    hint = ": a program is missing, or not in PATH" if status == _NOT_FOUND else ""
+    return f"exit status {status}{hint}"

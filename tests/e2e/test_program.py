@@ -387,9 +387,9 @@ def test_defect_16_what_fails_before_detaching_is_told_on_the_terminal(host: Mac
     assert broken.returncode == 78
     assert f"{host.conf}:" in broken.stderr and "[SSH] failregex" in broken.stderr
     host.write("SSH")
-    homeless = host.background("-p", "/nonexistent/fail2ban.pid")
+    homeless = host.background("-p", "/nonexistent/folder/fail2ban.pid")
     assert homeless.returncode == 1
-    assert "there is no folder /nonexistent" in homeless.stderr
+    assert "there is no folder /nonexistent/folder" in homeless.stderr
     assert daemons(host.conf) == []
 
 

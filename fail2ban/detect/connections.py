@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the lines of one connection say together.
+
+A service tells the address on one line and the failure on another; the group
+`mlfid` of a pattern captures what shows that they belong together. Whoever
+attacks chooses how many connections there are and how much is said on each, so
+both are bounded.
+
+Source: jail-conf.md section 7.4.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from fail2ban.detect.addresses import parse_address
+from fail2ban.detect.groups import shown
+from fail2ban.detect.identity import WHO, Identity, identify
+from fail2ban.detect.regextags import ADDRESS_GROUPS
+from fail2ban.records import Capture, UseDns
+
+#: Connections remembered, and seconds after their last line.
+SIZE, LIFETIME = 1000, 300.0
+#: Lines kept of one connection, the newest, and names of users, the first.
+MAX_LINES, MAX_USERS = 100, 100
+
+#: Groups in which a host name may stand, and what belongs to it.
+_NAMES = ("dns", "host", "cidr")
+
+#: What a line comes to: somebody failed; nobody did; somebody did whom only a
+#: later line can name; somebody did whom nothing names.
+Verdict = Literal["failure", "nofail", "pending", "nobody"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a line says, together with those of its connection before it.
+
+    Attributes:
+        lines: all that led to it, oldest first.
+        identity: None where nobody is named.
+        groups: what was captured on all of the lines.
+    """
+
+    verdict: Verdict
+    lines: tuple[str, ...]
+    identity: Identity | None
+    groups: Mapping[str, Capture]
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """What is known of one connection.
+
+    Attributes:
+        groups: of all its lines; a later line overrides an earlier one.
+        users: who tried to log in.
+        lines: those that are part of the next failure.
+        pending: one of them was a failure of somebody unknown.
+        end: when to forget all this, seconds since the epoch.
+    """
+
+    groups: Mapping[str, Capture] = field(default_factory=dict)
+    users: frozenset[str] = frozenset()
+    lines: tuple[str, ...] = ()
+    pending: bool = False
+    end: float = 0.0
+
+
+_NEW = _Connection()
+
+
+class Connections:
+    """The connections of one section. Used on one thread at a time."""
+
+    def __init__(self, usedns: UseDns) -> None:
+        self._usedns = usedns
+        self._known: OrderedDict[str, _Connection] = OrderedDict()  # the longest unused first
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def add(self, groups: Mapping[str, Capture], lines: tuple[str, ...], now: float) -> Outcome:
+        """Say what a match comes to, and remember it if it names a connection.
+
+        Args:
+            groups: what it captured, see `groups.captured`.
+            lines: what it matched.
+            now: seconds since the epoch.
+
+        Raises:
+            NoAddress: what should be an address is none; nothing is remembered.
+        """
+        key, forgets = str(groups.get("mlfid", "")), bool(groups.get("mlfforget"))
+        before = self._recall(key, now)
+        outcome, after = _join(before or _NEW, groups, lines, self._usedns)
+        if not key or (forgets and before is None):
+            return outcome
+        if forgets:
+            del self._known[key]
+        else:
+            self._remember(key, replace(after, end=now + LIFETIME))
+        users = {"users": tuple(sorted(after.users))} if after.users else {}
+        return replace(outcome, groups={**outcome.groups, **users})
+
+    def _recall(self, key: str, now: float) -> _Connection | None:
+        known = self._known.get(key)
+        return known if known and now < known.end else None
+
+    def _remember(self, key: str, connection: _Connection) -> None:
+        self._known[key] = connection
+        self._known.move_to_end(key)
+        if len(self._known) > SIZE:
+            self._known.popitem(last=False)
+
+
+def _join(
+    before: _Connection, groups: Mapping[str, Capture], lines: tuple[str, ...], usedns: UseDns
+) -> tuple[Outcome, _Connection]:
+    """Return what a line and those before it come to, and what is known after it."""
+    identify(groups, usedns)  # what this line names must be right, whatever is known
+    joined = _joined(before.groups, groups)
+    users = _users(before.users, groups)
+    gained = bool(groups.get("mlfgained"))
+    pending = before.pending and not gained
+    # Who has failed, or tries one user after another, is not made innocent by
+    # what follows.
+    innocent = (gained or bool(groups.get("nofail"))) and not pending and len(users) < 2
+    identity = identify(joined, usedns)
+    verdict = _verdict(identity, innocent, bool(groups.get("mlfid")))
+    together = (*before.lines, *lines)[-MAX_LINES:]
+    kept = () if verdict == "failure" else together
+    after = _Connection(joined, users, kept, verdict == "pending")
+    return Outcome(verdict, together, identity, joined), after
+
+
+def _verdict(identity: Identity | None, innocent: bool, connected: bool) -> Verdict:
+    if innocent:
+        return "nofail"
+    if identity:
+        return "failure"
+    return "pending" if connected else "nobody"
+
+
+def _joined(before: Mapping[str, Capture], groups: Mapping[str, Capture]) -> dict[str, Capture]:
+    """Return the groups of a connection when a line has come.
+
+    An address of the line replaces whatever was known, also in other groups. A name
+    does not replace an address: whoever attacks can have any name.
+    """
+    known = any(_is_address(name, groups) for name in ADDRESS_GROUPS)
+    kept = {name: text for name, text in before.items() if not (known and name in WHO)}
+    new = {name: text for name, text in shown(groups).items() if text or name not in kept}
+    if any(_is_address(name, kept) for name in ("dns", "host")):
+        new = {name: text for name, text in new.items() if name not in _NAMES}
+    return kept | new
+
+
+def _is_address(name: str, groups: Mapping[str, Capture]) -> bool:
+    text = str(groups.get(name) or "")
+    return bool(text) and (name in ("ip4", "ip6") or parse_address(text) is not None)
+
+
+def _users(before: frozenset[str], groups: Mapping[str, Capture]) -> frozenset[str]:
+    user = groups.get("user", "")
+    text = user if isinstance(user, str) else " ".join(user)
+    return before | {text} if text and len(before) < MAX_USERS else before

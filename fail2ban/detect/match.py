@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What goes into a filter and what comes out: lines and matches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from fail2ban.records import Capture, Id, Problem
+
+
+class Line(NamedTuple):
+    """One line of a source.
+
+    Attributes:
+        text: without its end; what the patterns see.
+        time: seconds since the epoch, where the source knows it by itself; then
+            no timestamp is looked for.
+        stamp: what stands before `text` when the line is shown.
+        live: it was written while we were watching; a backlog is not.
+    """
+
+    text: str
+    time: float | None = None
+    stamp: str = ""
+    live: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a line says, perhaps together with lines before it.
+
+    Attributes:
+        host: whom to blame.
+        time: seconds since the epoch; None where there is no timestamp.
+        lines: the evidence, oldest first.
+        is_name: `host` is a host name that is still to be resolved.
+        fid: what to count and ban instead of `host`.
+        groups: what the patterns captured, by lower-case name.
+    """
+
+    host: Id
+    time: float | None
+    lines: tuple[str, ...]
+    is_name: bool = False
+    fid: Id | None = None
+    groups: Mapping[str, Capture] = field(default_factory=dict)
+
+
+class Matcher(Protocol):
+    """The patterns of one section. Used on one thread at a time.
+
+    Attributes:
+        problems: what the user should know although the patterns work.
+    """
+
+    problems: tuple[Problem, ...]
+
+    def match(self, line: Line, now: float) -> Match | None:
+        """Return whom a line blames; None for an innocent line.
+
+        Args:
+            now: seconds since the epoch; places timestamps without a year.
+
+        Raises:
+            OutOfTime: the patterns take too long for this line; it is given up,
+                and the state is that before it.
+        """

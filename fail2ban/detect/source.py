@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where lines come from, for the reader: files, or systemd's journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from fail2ban.detect.match import Line
+
+
+class Source(Protocol):
+    """The logs of one section; belongs to the reader's thread.
+
+    Attributes:
+        revision: changes when `paths` does.
+        notifies: it wakes the reader itself; nobody has to look whether there
+            are new lines.
+    """
+
+    revision: int
+    notifies: bool
+
+    def poll(self) -> Iterator[Line]:
+        """Yield the lines that were completed since the last call.
+
+        What was not taken from the iterator is lost, so take all or come back to it.
+        """
+
+    def due(self) -> float:
+        """Return the seconds after which `poll` is worth a call at the latest."""
+
+    def paths(self) -> Iterable[str]:
+        """Return what to watch, so that new lines wake the reader."""
+
+    def close(self) -> None:
+        """Let go of everything."""

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One line -> whom it blames, by the patterns of a filter.d.
+
+The patterns see the line without its timestamp. Finding out what they see changes
+nothing that lasts, so a line can be given up at any moment; what is remembered
+(lines, connections, the last timestamp) changes after that.
+
+Source: jail-conf.md sections 7 and 8.6, and items 2, 10, 11 and 12 of section 16.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from fail2ban.detect.budget import Allowance, OutOfTime, limited
+from fail2ban.detect.connections import Connections, Outcome, Verdict
+from fail2ban.detect.groups import captured
+from fail2ban.detect.identity import NoAddress
+from fail2ban.detect.linebuffer import LineBuffer
+from fail2ban.detect.linetimes import LineTimes
+from fail2ban.detect.match import Line, Match
+from fail2ban.detect.stamps import Stamp, StampFinder
+from fail2ban.detect.tagpatterns import Found, Patterns, Sight
+from fail2ban.errors import ConfigError
+from fail2ban.records import FilterSettings, Problem
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A failregex that matched a line.
+
+    Attributes:
+        number: which, counted from 0.
+        verdict: what it comes to; only a "failure" counts.
+        match: what it says; None where it names nobody.
+    """
+
+    number: int
+    verdict: Verdict
+    match: Match | None
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All that was found out about a line, for whoever tests patterns.
+
+    Attributes:
+        stamp: its timestamp; None where none was found, or looked for.
+        sight: what the patterns saw.
+        hits: the failregex that matched, in their order. Only the first changes
+            what is remembered; the others are judged as if they stood alone.
+    """
+
+    stamp: Stamp | None
+    sight: Sight
+    hits: tuple[Hit, ...] = ()
+
+
+class TaggedFilter:
+    """The patterns of one section. Used on one thread at a time.
+
+    A pattern that cannot be used is a problem of severity "error", and the others
+    work without it.
+
+    Args:
+        doubting: doubt the timestamps of lines that are new, see `LineTimes`.
+            False: take them as they are, for whoever reads samples.
+
+    Attributes:
+        problems: what the user should know although the filter works.
+        patterns: in the order that numbers of an `Examination` speak of.
+        stamps: what finds the timestamps.
+
+    Raises:
+        ConfigError: nothing usable is left; holds all that was found wrong.
+    """
+
+    def __init__(self, settings: FilterSettings, doubting: bool = True) -> None:
+        self._section, self._usedns = settings.section, settings.usedns
+        found: list[Problem] = []
+        self.stamps = StampFinder(
+            settings.datepattern, settings.section, settings.logtimezone, found.append
+        )
+        try:
+            self.patterns = Patterns(settings)
+        except ConfigError as error:
+            raise ConfigError([*error.problems, *found]) from error
+        self.problems = (*self.patterns.problems, *found)
+        self._allowance = Allowance()
+        self._buffer = LineBuffer(settings.maxlines)
+        self._connections = Connections(settings.usedns)
+        self._times = LineTimes(settings.section, doubting)
+        self._warned = False
+
+    def match(self, line: Line, now: float) -> Match | None:
+        """Return whom a line blames, see `Matcher`."""
+        for hit in self.examine(line, now, every=False).hits:
+            return hit.match if hit.verdict == "failure" else None
+        return None
+
+    def examine(self, line: Line, now: float, every: bool = True) -> Examination:
+        """Find out all about a line, and remember what lines after it need.
+
+        Args:
+            now: seconds since the epoch.
+            every: try all failregex; the daemon stops at the first that matches.
+
+        Raises:
+            OutOfTime: see `Matcher`; says which pattern took too long.
+        """
+        self.patterns.trying = None
+        try:
+            seconds = self._allowance.seconds
+            stamp, sight = limited(seconds, self._look, line, now, every)
+        except OutOfTime as error:
+            self._allowance.exceeded()
+            raise OutOfTime(self._blame()) from error
+        if stamp and stamp.time is not None:
+            self._times.note(stamp.time)
+        if sight.reached:
+            self._buffer.keep(sight.others)
+        return Examination(stamp, sight, self._hits(line, stamp, sight, now))
+
+    def _look(self, line: Line, now: float, every: bool) -> tuple[Stamp | None, Sight]:
+        stamp = self.stamps.find(line.text, now) if line.time is None else None
+        text = line.text[: stamp.start] + line.text[stamp.end :] if stamp else line.text
+        return stamp, self.patterns.look(text, line.stamp + line.text, self._buffer, every)
+
+    def _blame(self) -> str:
+        """Say what took too long."""
+        if pattern := self.patterns.trying:
+            origin, option = pattern.source.origin, pattern.option
+            return f"[{self._section}] {option} at {origin} takes too long for a line"
+        return f"[{self._section}] looking for the timestamp of a line takes too long"
+
+    def _hits(self, line: Line, stamp: Stamp | None, sight: Sight, now: float) -> tuple[Hit, ...]:
+        hits: list[Hit] = []
+        connections = self._connections
+        for found in sight.found:
+            outcome = self._outcome(connections, found, sight, now)
+            match = self._match(outcome, line, stamp, now) if outcome else None
+            hits.append(Hit(found.number, outcome.verdict if outcome else "nobody", match))
+            connections = Connections(self._usedns)
+        return tuple(hits)
+
+    def _outcome(
+        self, connections: Connections, found: Found, sight: Sight, now: float
+    ) -> Outcome | None:
+        lines = tuple(line.shown for line in sight.taken)
+        try:
+            return connections.add(captured(sight.prefix, found.match), lines, now)
+        except NoAddress as error:
+            if not self._warned:
+                origin = self.patterns.failregex[found.number].source.origin
+                log.warning(
+                    "[%s] failregex at %s: %s; such lines blame nobody",
+                    self._section,
+                    origin,
+                    error,
+                )
+            self._warned = True
+            return None
+
+    def _match(self, outcome: Outcome, line: Line, stamp: Stamp | None, now: float) -> Match | None:
+        if not (identity := outcome.identity):
+            return None
+        dated = stamp is None or stamp.time is not None
+        time = self._times.settle(line, stamp.time if stamp else None, dated, now)
+        host, is_name, fid = identity
+        return Match(host, time, outcome.lines, is_name, fid, outcome.groups)

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Set up and take down, with the bans that belong there.
+
+Source: fail2ban-conf-0.6.md section 8, with the defects 10, 11 and 14 of section
+12 mended; jail-conf.md section 9.1.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from fail2ban.decide.bans import Bans, Entry, Part, State
+from fail2ban.enforce.enforcer import Enforcer
+from fail2ban.enforce.pauses import START_LONGEST, growing_pause
+from fail2ban.enforce.scaffold import Scaffold, Site, downwards
+from fail2ban.enforce.shell import report
+from fail2ban.errors import CommandError
+from fail2ban.records import FirewallSettings
+
+log = logging.getLogger(__name__)
+
+#: Why a ban is not in force where nothing stands.
+NOT_SET_UP = "the firewall is not set up"
+
+#: One thing to do; runs on the runner's thread.
+Job = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Plans:
+    """What the runner does for its helpers.
+
+    Attributes:
+        later: has a job done after so many seconds.
+        retry: tries again later what failed with a ban at an action.
+        give_up: ends the daemon, for a reason.
+        stopping: the daemon is ending: nothing new is to be begun.
+    """
+
+    later: Callable[[float, Job], None]
+    retry: Callable[[Site, Entry], None]
+    give_up: Callable[[str], None]
+    stopping: Callable[[], bool]
+
+
+class Builder:
+    """Set up what is not up, take down what is; all on the runner's thread.
+
+    Attributes:
+        settings: may be replaced.
+        attempts: how often setting up has failed in a row.
+    """
+
+    def __init__(
+        self,
+        settings: FirewallSettings,
+        bans: Bans,
+        scaffold: Scaffold,
+        enforcer: Enforcer,
+        plans: Plans,
+    ) -> None:
+        self.settings, self.attempts = settings, 0
+        self._bans, self._scaffold, self._enforcer = bans, scaffold, enforcer
+        self._plans = plans
+        self._start_due = False
+        self._before_start: Callable[[Site], object] = lambda site: None
+
+    def check_with(self, check: Callable[[Site], object]) -> None:
+        """Have what stands checked before the rest is tried again."""
+        self._before_start = check
+
+    def set_up(self) -> bool:
+        """Start what is not up and ban again there; tell whether all is up."""
+        if not self._plans.stopping() and self._scaffold.start_base():
+            for site in self._scaffold.sites():
+                if not site.up and not self._plans.stopping() and self._scaffold.start(site):
+                    self.ban_again(site)
+        if self._scaffold.complete:
+            self.attempts = 0
+        if self._scaffold.missing and not self._plans.stopping():
+            self._report_down()
+            self._start_later()
+        return self._scaffold.complete
+
+    def take_down(self, sites: Iterable[Site], removed: bool = False) -> None:
+        """Remove every ban and every chain that is ours; errors do not stop us.
+
+        Args:
+            removed: the actions do not come back; otherwise their bans are only
+                put aside.
+        """
+        for site in downwards(sites):
+            if site.enforces:
+                self._enforcer.clear(site)
+            self._scaffold.stop(site)
+            self.put_aside(site, removed)
+
+    def end(self, sites: Iterable[Site]) -> None:
+        """Take sections down for good: their bans are over."""
+        sites = list(sites)
+        self.take_down(sites, removed=True)
+        for jail in {site.jail: None for site in sites}:
+            for entry in self._bans.of(jail):
+                self._enforcer.forget(entry, repeal=True)
+
+    def ban_again(self, site: Site) -> None:
+        """Carry out all bans in force at an action."""
+        if not (site.enforces and site.up):
+            return
+        for entry in self._bans.of(site.jail):
+            applied = site.name in entry.parts and entry.part(site.name).state is State.APPLIED
+            if entry.lifting or applied or self._plans.stopping():
+                continue
+            try:
+                self._enforcer.apply(site, entry)
+            except CommandError as error:
+                report(error, level_of(entry.part(site.name)))
+                self._enforcer.fail(site, entry, str(error))
+                self._plans.retry(site, entry)
+            self._enforcer.tell(entry)
+
+    def put_aside(self, site: Site, removed: bool = False) -> None:
+        """Note that an action holds nobody any more."""
+        for entry in self._bans.of(site.jail):
+            if removed or entry.lifting:
+                entry.parts.pop(site.name, None)
+                self._enforcer.finish(entry)
+            elif (part := entry.parts.get(site.name)) is not None:
+                part.reset()
+                # What is put aside comes back, or is said not to be in force.
+                entry.state = State.WANTED
+
+    def _report_down(self) -> None:
+        """Mark the bans of actions that could not be set up: they are not in force."""
+        for site in self._scaffold.sites():
+            waiting = [] if site.up or not site.enforces else self._bans.of(site.jail)
+            for entry in waiting:
+                if not entry.lifting:
+                    part = entry.part(site.name)
+                    part.state, part.error = State.FAILED, NOT_SET_UP
+                    entry.state = State.FAILED
+            if waiting:
+                log.error("%s: %d ban(s) are not in force", site, len(waiting))
+
+    def _start_later(self) -> None:
+        if self._start_due:
+            return
+        self.attempts += 1
+        if 0 <= self.settings.maxreinits < self.attempts and not self._scaffold.complete:
+            return self._plans.give_up("Too many attempts to initialize the firewall")
+        self._start_due = True
+        pause = growing_pause(self.settings.polltime, self.attempts, START_LONGEST)
+        log.warning("#%d attempt to initialize the firewalls", self.attempts)
+        self._plans.later(pause, self._start_again)
+
+    def _start_again(self) -> None:
+        """Try again to set up; perhaps it failed because the ground is gone by now."""
+        self._start_due = False
+        standing = [s for s in self._scaffold.sites() if s.enforces and s.up and s.scopes]
+        for site in standing:
+            self._before_start(site)
+        if self._scaffold.missing:
+            if not standing:
+                self._scaffold.stop_base()
+            self.set_up()
+
+
+def level_of(part: Part) -> int:
+    """Return how loud a failure of its ban command is: the first is, its repetitions are not."""
+    return logging.INFO if part.state is State.FAILED else logging.ERROR

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One ban at one action, or told by one: the steps that the runner is made of.
+
+What an action has made of a ban is noted in the ban's `Part`; only when all
+actions of the section that keep somebody out are done is the ban reported.
+
+Source: jail-conf.md sections 9.1 and 10.1, with the defect 15 of section 16
+mended: a flush that fails is followed by single unbans.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from fail2ban.decide.bans import Bans, Entry, State
+from fail2ban.enforce.firewall import Scope
+from fail2ban.enforce.pauses import START_LONGEST, growing_pause
+from fail2ban.enforce.scaffold import Scaffold, Site
+from fail2ban.enforce.shell import report
+from fail2ban.errors import CommandError
+from fail2ban.notices import Notices, shown
+from fail2ban.records import Ban
+
+log = logging.getLogger(__name__)
+
+#: Seconds for lifting a section's bans one by one before its `stop` removes the rest.
+LIFT_BUDGET = 60.0
+
+#: Seconds before the second attempt to start an action for a ban.
+START_FIRST = 1.0
+
+
+class Enforcer:
+    """Carry out single steps; everything runs on the runner's thread.
+
+    Args:
+        clock: seconds since the epoch.
+        ticks: seconds that only go forward.
+        applied: called when a new ban is in force.
+    """
+
+    def __init__(
+        self,
+        bans: Bans,
+        scaffold: Scaffold,
+        notices: Notices,
+        clock: Callable[[], float],
+        ticks: Callable[[], float],
+        applied: Callable[[Ban], None],
+    ) -> None:
+        self._bans, self._scaffold, self._notices = bans, scaffold, notices
+        self._clock, self._ticks, self._applied = clock, ticks, applied
+
+    # Ban ----------------------------------------------------------------------
+
+    def apply(self, site: Site, entry: Entry) -> None:
+        """Run the ban command; raises CommandError."""
+        part, ban = entry.part(site.name), entry.ban
+        if (reason := site.firewall.cannot_ban(ban)) is not None:
+            return self._refuse(site, entry, reason)  # no retry: it would fail for ever
+        if part.done or entry.announced or not (ban.restored and site.commands.norestored):
+            self._open(site, ban.family)
+            part.touched = True
+            run = site.firewall.reban if part.done else site.firewall.ban
+            run(ban, self._clock())
+        part.touched = True
+        part.state, part.done, part.error, part.attempts = State.APPLIED, True, "", 0
+        self.settle(entry)
+
+    def fail(self, site: Site, entry: Entry, reason: str) -> None:
+        """Note that an action does not keep the ban's id out; say so when that begins."""
+        part = entry.part(site.name)
+        part.state, part.error = State.FAILED, reason
+        if entry.reached is not State.FAILED:
+            self._notices.ban_failed(entry.ban, reason)
+        entry.state = State.FAILED
+
+    def settle(self, entry: Entry) -> None:
+        """Conclude from its parts how far a ban has come; report it when it is in force."""
+        states = {entry.part(s.name).state for s in self._scaffold.enforcing(entry.ban.jail)}
+        failed = State.FAILED if State.FAILED in states else State.WANTED
+        old, new = entry.reached, State.APPLIED if states <= {State.APPLIED} else failed
+        entry.state = new
+        if new is State.APPLIED and old is not State.APPLIED:
+            self._announce(entry)
+
+    def _announce(self, entry: Entry) -> None:
+        entry.applied_at = self._clock()
+        if entry.announced:
+            return self._notices.rebanned(entry.ban)
+        entry.announced = True
+        self._notices.banned(entry.ban)
+        if not entry.ban.restored:
+            self._applied(entry.ban)
+
+    def _refuse(self, site: Site, entry: Entry, reason: str) -> None:
+        """Note a ban that an action cannot carry out; say so once for each family."""
+        if entry.ban.family in site.refused:
+            log.info("%s: no ban of %s: %s", site, shown(entry.ban.id), reason)
+            part = entry.part(site.name)
+            part.state, part.error, entry.state = State.FAILED, reason, State.FAILED
+        else:
+            site.refused.add(entry.ban.family)
+            self.fail(site, entry, reason)
+
+    def _open(self, site: Site, scope: Scope) -> None:
+        """Start an action for a family if that is due; raises CommandError.
+
+        While that fails, not every ban tries it anew.
+        """
+        if self._ticks() < site.closed_until.get(scope, 0.0):
+            raise CommandError(f"{site} could not be started")
+        try:
+            self._scaffold.open(site, scope)
+        except CommandError:
+            failures = site.failed_starts[scope] = site.failed_starts.get(scope, 0) + 1
+            pause = growing_pause(START_FIRST, failures, START_LONGEST)
+            site.closed_until[scope] = self._ticks() + pause
+            raise
+        site.recovered |= site.failed_starts.pop(scope, 0) > 0
+
+    # Tell ---------------------------------------------------------------------
+
+    def tell(self, entry: Entry) -> None:
+        """Run the actions that only tell, once for each ban that was tried.
+
+        They are the user's own commands; our own mail, which says that the id
+        is banned, waits until it is.
+        """
+        for site in self._scaffold.of(entry.ban.jail) or ():
+            if entry.untold is None or site.name not in entry.untold:
+                continue
+            if site.commands.mail and entry.reached is not State.APPLIED:
+                continue
+            entry.untold.discard(site.name)
+            if site.up and not (entry.ban.restored and site.commands.norestored):
+                self.tell_at(site, entry, site.firewall.ban)
+
+    def tell_at(self, site: Site, entry: Entry, run: Callable[[Ban, float], None]) -> None:
+        """Run one command of an action that only tells: an error changes nothing."""
+        try:
+            self._open(site, entry.ban.family)
+            run(entry.ban, self._clock())
+            self._scaffold.tell(site, entry.ban)
+        except CommandError as error:
+            report(error, logging.INFO if site.complaining else logging.ERROR, f"[{site}] ")
+            site.complaining = True
+        else:
+            if site.complaining:
+                log.info("[%s] works again", site)
+            site.complaining = False
+
+    # Unban --------------------------------------------------------------------
+
+    def release(self, site: Site, entry: Entry) -> None:
+        """Run the unban command if the action may hold the id; errors are expected."""
+        part = entry.parts.get(site.name)
+        if site.up and part is not None and part.holds:
+            try:
+                site.firewall.unban(entry.ban, self._clock())
+            except CommandError as error:
+                report(error, logging.DEBUG)
+
+    def lift(self, site: Site, entry: Entry) -> None:
+        """Run the unban command of a ban that is in force; raises CommandError."""
+        site.firewall.unban(entry.ban, self._clock())
+        self.gone(site, entry)
+
+    def gone(self, site: Site, entry: Entry) -> None:
+        """Note that an action has let go of a ban."""
+        entry.parts.pop(site.name, None)
+        holder = self._bans.get(entry.ban.jail, entry.ban.id)
+        if holder is not None and (part := holder.parts.get(site.name)) is not None:
+            part.inherited = False
+
+    def finish(self, entry: Entry) -> None:
+        """Forget a ban that is over once no action holds it any more; say so."""
+        if entry.lifting and not entry.parts:
+            self.forget(entry)
+
+    def forget(self, entry: Entry, repeal: bool = False) -> None:
+        """Forget a ban; say so, if it was ever reported.
+
+        Args:
+            repeal: the reason is that its section ends.
+        """
+        if entry.announced:
+            entry.announced = False
+            (self._notices.repealed if repeal else self._notices.unbanned)(entry.ban)
+        self._bans.remove(entry)
+
+    def empty(self, site: Site, entries: Sequence[Entry]) -> list[Entry]:
+        """Lift many bans at one action, all at once where it can.
+
+        Returns:
+            those that are to be lifted one by one.
+        """
+        held = [entry for entry in entries if _held(site, entry)]
+        done: set[Scope] = set()
+        for scope in {entry.ban.family: None for entry in held} if site.up else ():
+            if scope not in done and site.commands.flush.of(scope).strip():
+                done |= self._flush(site, scope)
+        return [entry for entry in held if entry.ban.family not in done]
+
+    def _flush(self, site: Site, scope: Scope) -> set[Scope]:
+        """Lift all bans of a scope; return the scopes that are empty now."""
+        try:
+            site.firewall.flush([scope])
+        except CommandError as error:
+            report(error, what=f"[{site}] flush: ")
+            return set()
+        alike = site.firewall.alike
+        return {s for s in site.scopes if alike(site.commands.flush, scope, s)} | {scope}
+
+    def clear(self, site: Site) -> None:
+        """Lift all bans at one action before it is taken down; errors are expected.
+
+        Where lifting them one by one takes too long, its `stop` has to do.
+        """
+        enough = self._ticks() + LIFT_BUDGET
+        for entry in self.empty(site, self._bans.of(site.jail)):
+            if not (site.firewall.can_stop and self._ticks() > enough):
+                self.release(site, entry)
+
+
+def _held(site: Site, entry: Entry) -> bool:
+    part = entry.parts.get(site.name)
+    return part is not None and part.holds

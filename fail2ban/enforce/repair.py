@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""See whether what we set up is still there, and set it up again if not.
+
+The firewall belongs to others too: it may be flushed behind our back. Where all
+sections stand on one ground, everything is set up again; otherwise only the
+action whose check failed. Everybody is banned again there at once.
+
+Source: fail2ban-conf-0.6.md sections 7 and 8, with the defects 10, 11 and 14 of
+section 12 mended; jail-conf.md section 9.5, with the defect 15 of section 16 mended.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+
+from fail2ban.decide.bans import Bans, Entry, State
+from fail2ban.enforce.builder import Builder, Plans
+from fail2ban.enforce.enforcer import Enforcer
+from fail2ban.enforce.pauses import REPAIR_LONGEST, growing_pause
+from fail2ban.enforce.scaffold import Scaffold, Site
+from fail2ban.enforce.shell import report
+from fail2ban.errors import CommandError
+
+log = logging.getLogger(__name__)
+
+
+class Repairer:
+    """Check and repair; all on the runner's thread.
+
+    Args:
+        ticks: seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        bans: Bans,
+        scaffold: Scaffold,
+        enforcer: Enforcer,
+        builder: Builder,
+        plans: Plans,
+        ticks: Callable[[], float],
+    ) -> None:
+        self._bans, self._scaffold, self._enforcer = bans, scaffold, enforcer
+        self._builder, self._plans, self._ticks = builder, plans, ticks
+        self._repairs = 0
+        self._allowed = ticks()  # the first repair is allowed at any time
+        self._check_due = False
+
+    # Check --------------------------------------------------------------------
+
+    def intact(self, site: Site) -> bool:
+        """Tell whether the check passes; without one there is no telling."""
+        try:
+            site.firewall.check(site.scopes)
+        except CommandError:
+            return False
+        return site.firewall.can_check
+
+    def check(self, site: Site) -> bool:
+        """Tell whether an action's work is as we left it; if not, see to that."""
+        if not site.up:
+            return False
+        try:
+            site.firewall.check(site.scopes)
+        except CommandError as error:
+            report(error)
+            self._repair(site)
+            return False
+        return True
+
+    def check_jail(self, jail: str) -> bool:
+        """Check all actions of a section that keep somebody out."""
+        return all([self.check(site) for site in self._scaffold.enforcing(jail)])
+
+    # Repair -------------------------------------------------------------------
+
+    def after_failure(self, site: Site, entry: Entry) -> bool:
+        """After a failed command: return True if all was set up again.
+
+        If the check passes, everything is as it should be, and the fault lies
+        with that one command. Without a check there is no telling; then all is
+        set up anew once for each ban, and not again if that did not help.
+        """
+        if entry.ban.family not in site.scopes:
+            return False  # it could not be started for the first time
+        if self.intact(site):
+            return False
+        if not site.firewall.can_check:
+            part = entry.part(site.name)
+            if part.repaired:
+                return False
+            part.repaired = True
+        return self._repair(site, entry)
+
+    def lifting_repairs(self, site: Site) -> bool:
+        """Tell whether a failed unban is a reason to repair."""
+        return self._scaffold.has_base or site.commands.repair_on_unban
+
+    def _repair(self, site: Site, entry: Entry | None = None) -> bool:
+        """Set up again and ban everybody again, if it is allowed.
+
+        Args:
+            entry: the ban whose command failed, if that is why.
+        """
+        return self._repair_all(entry) if self._scaffold.has_base else self._repair_one(site, entry)
+
+    def _repair_all(self, entry: Entry | None) -> bool:
+        if self._ticks() < self._allowed:
+            self._check_all_later()
+            return False
+        self._repairs += 1
+        if self._is_too_often(self._repairs):
+            return False
+        # Repairs that do not help come at growing intervals: each lets everybody in.
+        self._allowed = self._ticks() + self._pause(self._repairs)
+        log.warning("#%d reinitialization of firewalls", self._repairs)
+        sites = [site for site in self._scaffold.sites() if site.enforces]
+        self._builder.take_down(sites)
+        self._scaffold.stop_base()
+        if self._builder.set_up() and self._has_helped(sites, entry):
+            self._repairs = 0
+        return True
+
+    def _repair_one(self, site: Site, entry: Entry | None) -> bool:
+        if self._ticks() < site.repair_allowed:
+            self._check_later(site)
+            return False
+        site.repairs += 1
+        if self._is_too_often(site.repairs):
+            return False
+        site.repair_allowed = self._ticks() + self._pause(site.repairs)
+        log.warning("%s: #%d reinitialization of firewalls", site, site.repairs)
+        if not self._mend(site):
+            self._builder.take_down([site])
+        # Also where a repair left the action standing: its bans come back.
+        if site.up:
+            self._builder.ban_again(site)
+        if self._builder.set_up() and self._has_helped([site], entry):
+            site.repairs = 0
+        return True
+
+    def _mend(self, site: Site) -> bool:
+        """Run the repair command, if there is one; tell whether the check passes now."""
+        if not site.commands.repair:
+            return False
+        self._enforcer.clear(site)
+        try:
+            site.firewall.repair(site.scopes)
+            site.firewall.check(site.scopes)
+        except CommandError as error:
+            report(error, what=f"[{site}] repair: ")
+            return False
+        self._builder.put_aside(site)
+        return True
+
+    def _is_too_often(self, repairs: int) -> bool:
+        limit = self._builder.settings.maxreinits
+        if 0 <= limit < repairs:
+            self._plans.give_up("reinits follow too often, or too many reinit attempts")
+            return True
+        return False
+
+    def _pause(self, repairs: int) -> float:
+        return growing_pause(self._builder.settings.reinittime, repairs, REPAIR_LONGEST)
+
+    def _has_helped(self, sites: list[Site], entry: Entry | None) -> bool:
+        """Tell whether a repair has made good what was wrong."""
+        checkable = [site for site in sites if site.firewall.can_check]
+        return all(self.intact(site) for site in checkable) and (
+            entry is None or entry.state is not State.FAILED
+        )
+
+    # Later --------------------------------------------------------------------
+
+    def _check_all_later(self) -> None:
+        """Look again as soon as a repair is allowed."""
+        if not self._check_due:
+            self._check_due = True
+            self._wait(self._allowed, self._check_all)
+
+    def _check_all(self) -> None:
+        self._check_due = False
+        for jail in sorted(self._bans.jails()):
+            if not self.check_jail(jail):
+                return
+
+    def _check_later(self, site: Site) -> None:
+        if not site.check_due:
+            site.check_due = True
+            self._wait(site.repair_allowed, functools.partial(self._check_one, site))
+
+    def _check_one(self, site: Site) -> None:
+        site.check_due = False
+        if site in (self._scaffold.of(site.jail) or ()) and self._bans.of(site.jail):
+            self.check(site)
+
+    def _wait(self, until: float, job: Callable[[], object]) -> None:
+        pause = until - self._ticks()
+        log.info("the firewall can be set up again in %.0f s", pause)
+        self._plans.later(pause, job)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Captured groups of a prefregex and a failregex are put together."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from fail2ban.detect.groups import captured, shown
+
+
+def found(pattern: str, text: str) -> re.Match[str]:
+    match = re.search(pattern, text)
+    assert match
+    return match
+
+
+def test_a_later_match_overrides_an_earlier_one_also_with_nothing():
+    first = found("(?P<a>x)(?P<b>y)(?P<c>z)", "xyz")
+    second = found("(?P<a>q?)(?P<b>w)?(?P<d>y)", "y")
+    assert captured(first, second) == {"a": "", "b": "y", "c": "z", "d": "y"}
+    assert captured(None, second) == {"a": "", "d": "y"}
+    assert captured() == {}
+
+
+def test_names_are_lower_case_and_those_in_lower_case_win():
+    assert captured(found("(?P<USER>a)", "a")) == {"user": "a"}
+    assert captured(found("(?P<user>a)(?P<User>b)", "ab")) == {"user": "a"}
+
+
+@pytest.mark.parametrize(
+    ("text", "user"),
+    [("u123", "u"), ("123", "1"), ("23", "2"), ("3", "3"), ("", "")],
+)
+def test_the_first_alternative_stands_in_for_what_is_empty(text, user):
+    pattern = "^(?P<user>u?)(?P<alt_user>1?)(?P<alt_user_1>2?)(?P<alt_user_2>3?)$"
+    assert captured(found(pattern, text))["user"] == user
+
+
+def test_an_alternative_stands_in_for_a_group_that_is_missing():
+    assert captured(found("(?P<alt_id>x)", "x")) == {"alt_id": "x", "fid": "x"}
+
+
+def test_further_parts_make_a_tuple():
+    pattern = "(?P<user>a?)(?P<tuple_user>b)(?P<tuple_user_1>c?)"
+    assert captured(found(pattern, "abc"))["user"] == ("a", "b", "c")
+    assert captured(found(pattern, "b"))["user"] == ("", "b", "")
+    assert captured(found("(?P<tuple_id>b)", "b"))["fid"] == ("", "b")
+
+
+def test_marks_and_skipped_lines_are_not_shown():
+    groups = {"nofail": "1", "mlfgained": "2", "mlfforget": "3", "content": "4", "skiplines0": "5"}
+    assert shown({**groups, "user": "root", "mlfid": "7"}) == {"user": "root", "mlfid": "7"}
