@@ -310,7 +310,10 @@ def test_without_a_usable_failregex_everything_that_is_wrong_is_told():
         "failregex:", "failregex:", "ignoreregex:", "datepattern:"
     ]  # fmt: skip
     assert "does not say whom to blame; expected <HOST>" in found[1]
-    assert ["there is none" in text for text in problems(settings())] == [True]
+
+
+def test_filter_in_which_no_failregex_is_written_finds_nothing():
+    assert TaggedFilter(settings()).match(Line(f"{STAMP} from 192.0.2.7"), NOON) is None
 
 
 def test_without_its_prefregex_a_filter_does_not_run():

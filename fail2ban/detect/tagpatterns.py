@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fail2ban.detect.linebuffer import LineBuffer, Seen, window
 from fail2ban.detect.regextags import compile_tagged, names_somebody
 from fail2ban.errors import ConfigError
-from fail2ban.records import FilterSettings, Origin, Problem, Sourced
+from fail2ban.records import FilterSettings, Problem, Sourced
 
 
 class Pattern(NamedTuple):
@@ -118,14 +118,13 @@ class Patterns:
     def _check(self) -> None:
         """Refuse to work without what decides.
 
-        Without its prefregex a filter would take for failures what are none.
+        Without its prefregex a filter would take for failures what are none. A
+        filter in which no failregex is written finds none, as it says.
         """
-        settings, problems = self._settings, list(self.problems)
-        if not settings.failregex:
-            text = "there is none; expected at least one expression"
-            problems.append(Problem(_file(settings), settings.section, "failregex", text))
-        if not self.failregex or (settings.prefregex and not self._prefix):
-            raise ConfigError(problems)
+        settings = self._settings
+        none_works = settings.failregex and not self.failregex
+        if none_works or (settings.prefregex and not self._prefix):
+            raise ConfigError(self.problems)
 
     def look(self, text: str, shown: str, buffer: LineBuffer, every: bool = False) -> Sight:
         """Find out what a line says, together with those of `buffer`; change nothing.
@@ -179,9 +178,3 @@ class Patterns:
     def _search(self, pattern: Pattern, text: str) -> re.Match[str] | None:
         self.trying = pattern
         return pattern.regex.search(text)
-
-
-def _file(settings: FilterSettings) -> Origin:
-    """Return the file of a section, for what is missing there."""
-    sources = (*settings.ignoreregex, settings.prefregex, *settings.datepattern)
-    return Origin(next((source.origin.file for source in sources if source), "configuration"))

@@ -79,7 +79,7 @@ class Builder:
                     self.ban_again(site)
         if self._scaffold.complete:
             self.attempts = 0
-        if self._scaffold.missing and not self._plans.stopping():
+        elif not self._plans.stopping():
             self._report_down()
             self._start_later()
         return self._scaffold.complete
@@ -94,7 +94,8 @@ class Builder:
         for site in downwards(sites):
             if site.enforces:
                 self._enforcer.clear(site)
-            self._scaffold.stop(site)
+            # What is to be repaired may be gone already.
+            self._scaffold.stop(site, logging.WARNING if removed else logging.DEBUG)
             self.put_aside(site, removed)
 
     def end(self, sites: Iterable[Site]) -> None:
@@ -148,7 +149,7 @@ class Builder:
         if self._start_due:
             return
         self.attempts += 1
-        if 0 <= self.settings.maxreinits < self.attempts and not self._scaffold.complete:
+        if 0 <= self.settings.maxreinits < self.attempts:
             return self._plans.give_up("Too many attempts to initialize the firewall")
         self._start_due = True
         pause = growing_pause(self.settings.polltime, self.attempts, START_LONGEST)
@@ -161,7 +162,7 @@ class Builder:
         standing = [s for s in self._scaffold.sites() if s.enforces and s.up and s.scopes]
         for site in standing:
             self._before_start(site)
-        if self._scaffold.missing:
+        if not self._scaffold.complete:
             if not standing:
                 self._scaffold.stop_base()
             self.set_up()

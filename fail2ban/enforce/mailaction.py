@@ -24,8 +24,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, quote
 
-from fail2ban.enforce.letter import POLICY
-from fail2ban.enforce.letter import BODY_LIMIT, SUBJECT_LIMIT, message_id, one_line
+from fail2ban.enforce.letter import BODY_LIMIT, POLICY, SUBJECT_LIMIT, message_id, one_line
 from fail2ban.enforce.pauses import growing_pause
 from fail2ban.enforce.smtp import Connect, explain, is_final, session
 from fail2ban.enforce.tags import Lore, address_text

@@ -142,11 +142,6 @@ class Scaffold:
         """Whether everything that keeps somebody out stands."""
         return self._base_up and all(site.up for site in self.sites() if site.enforces)
 
-    @property
-    def missing(self) -> bool:
-        """Whether something does not stand."""
-        return not (self._base_up and all(site.up for site in self.sites()))
-
     def start_base(self) -> bool:
         """Run `cmdstart` if it is due; tell whether its work stands."""
         if not self._base_up:
@@ -159,14 +154,19 @@ class Scaffold:
         return self._base_up
 
     def start(self, site: Site) -> bool:
-        """Run an action's `start`, unless it waits for a ban; tell whether its work stands."""
+        """Run an action's `start`, unless it waits for a ban; tell whether its work stands.
+
+        What only tells is not tried again: its news is old by then, and there
+        may be bans to tell of all the same.
+        """
         if not site.commands.on_demand:
             try:
                 site.firewall.start()
             except CommandError as error:
                 report(error, what=f"[{site}] start: ")
-                self._run_stop(site, site.firewall.scopes, logging.DEBUG)
-                return False
+                if site.enforces:
+                    self._run_stop(site, site.firewall.scopes, logging.DEBUG)
+                    return False
             site.scopes = dict.fromkeys(site.firewall.scopes)
         site.up = True
         if site.commands.mail and self._post:
@@ -191,11 +191,11 @@ class Scaffold:
         if site.commands.mail and self._post:
             self._post.banned(site.commands.mail, ban)
 
-    def stop(self, site: Site) -> None:
-        """Run an action's `stop` if it stands; an error is only logged."""
+    def stop(self, site: Site, level: int = logging.WARNING) -> None:
+        """Run an action's `stop` if it stands; an error is only logged, at `level`."""
         if site.up:
             scopes, site.scopes, site.up = site.scopes, {}, False
-            self._run_stop(site, scopes, logging.WARNING)
+            self._run_stop(site, scopes, level)
             if site.commands.mail and self._post:
                 self._post.stopped(site.commands.mail, site.jail)
 
