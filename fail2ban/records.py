@@ -338,7 +338,7 @@ class GrowthSettings:
 
     Attributes:
         factor: multiplies the result.
-        formula: an expression of `config.arithmetic`; empty: double each time.
+        formula: an expression of `fail2ban.arithmetic`; empty: double each time.
         multipliers: of the ban time, by number of earlier bans, instead of
             the formula; the last is for all that follow.
         longest: seconds; None: no limit.
@@ -471,7 +471,8 @@ class LogSettings:
     """Where the daemon's own messages go.
 
     Attributes:
-        targets: "STDERR", "SYSLOG" or absolute paths of files.
+        targets: "STDERR", "STDOUT", "SYSLOG", "SYSOUT", "SYSTEMD-JOURNAL" or
+            absolute paths of files.
         syslog_target: path of a socket, "host" or "host:port".
         syslog_facility: unshifted number, 1 for user.
         verbose: 0 WARNING, 1 INFO, 2 DEBUG, 3 also file and line.

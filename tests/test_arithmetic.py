@@ -82,6 +82,7 @@ def test_window_is_above_nothing_and_a_delay_is_not_below() -> None:
     with pytest.raises(ValueError, match="'-1' is negative"):
         duration("-1")
     assert duration("0") == 0
+    assert positive_duration("1") == 1 and positive_duration("0.5") == 0.5
 
 
 @given(st.text(max_size=80))
@@ -120,6 +121,11 @@ def test_usual_formula_doubles_up_to_twenty_times() -> None:
 )
 def test_formula_has_the_result_of_plain_arithmetic(text: str, expected: float) -> None:
     assert computed(text) == pytest.approx(expected)
+
+
+def test_whole_ban_times_can_be_shifted_and_broken_ones_be_used() -> None:
+    assert computed("ban.Time >> 1", time=600.0) == 300
+    assert computed("ban.Time * 2", time=0.25) == 0.5
 
 
 def test_formula_draws_from_the_generator_it_is_given() -> None:

@@ -249,7 +249,7 @@ def test_journal_is_read_with_matches_and_options(base: Base) -> None:
                "    'MESSAGE=x y' _UID=0\n")  # fmt: skip
     jail = base.jail(
         "logpath =\nbackend = systemd[journalfiles='/a/*.journal, /b', journalflags=4,"
-        " namespace=n, rotated=on]\n"
+        " namespace=n, rotated=ON]\n"
     )
     assert jail.journal == JournalSettings(
         matches=(("_SYSTEMD_UNIT=a.service",), ("_COMM=a",), ("MESSAGE=x y", "_UID=0")),
@@ -288,7 +288,9 @@ def test_whole_journal_is_warned_of(base: Base) -> None:
 def test_jail_without_logs_turns_to_the_journal_and_its_lines(base: Base) -> None:
     base.write("filter.d/f.conf", "[Definition]\nfailregex = ^<p/<logtype>> <HOST>\n"
                "journalmatch = _COMM=a\n[p]\nfile = F\njournal = J\n")  # fmt: skip
-    jail = base.jail("logpath = /nowhere")
+    loaded = base.load("logpath = /nowhere")
+    assert "'/nowhere' does not exist now; the journal is read" in loaded.problems[0].text
+    [jail] = loaded.settings.jails  # type: ignore[union-attr]
     assert jail.journal == JournalSettings((("_COMM=a",),)) and jail.logs == ()
     assert jail.filter.failregex[0].text == "^J <HOST>"
     jail = base.jail()
@@ -296,6 +298,13 @@ def test_jail_without_logs_turns_to_the_journal_and_its_lines(base: Base) -> Non
     for said in ("systemd_if_nologs = false", "backend = polling"):
         [found] = base.load(f"logpath = /nowhere\n{said}").settings.jails  # type: ignore[union-attr]
         assert found.journal is None and found.logs == ("/nowhere",)
+
+
+def test_log_that_we_write_ourselves_will_be_there(base: Base) -> None:
+    base.write("filter.d/f.conf", FILTER + "journalmatch = _COMM=a\n")
+    base.write("fail2ban.conf", "[Definition]\nlogtarget = /nowhere/f2b.log\n")
+    jail = base.jail("logpath = /nowhere/f2b.log")
+    assert jail.journal is None and jail.logs == ("/nowhere/f2b.log",)
 
 
 # Its filter ------------------------------------------------------------------
@@ -472,8 +481,16 @@ def test_iptables_alone_bans_ipv4_only(base: Base) -> None:
     assert action.families == ("ip",)
 
 
+def test_firewall_rule_that_nothing_lifts_enforces_and_a_report_only_tells(base: Base) -> None:
+    base.write("action.d/a.conf", "[Definition]\nactionban = <what>\n")
+    loaded = base.load("action = a[what='nft add <ip>'] a[actname=b, what='report <ip>']")
+    assert [one.enforces for one in loaded.settings.jails[0].actions] == [True, False]  # type: ignore[union-attr]
+    base.write("action.d/a.conf", "[Definition]\nactionban = x <ip>\nactionflush = y\n")
+    assert base.jail().actions[0].enforces
+
+
 def test_action_may_list_its_families(base: Base) -> None:
-    [action] = base.jail("action = a[families=inet6]").actions
+    [action] = base.jail("action = a[families=INET6]").actions
     assert action.families == ("ip6",)
 
 

@@ -66,9 +66,11 @@ class _Loading:
         self._broken: set[str] = set()
         self._disabled: set[str] = set()
         self._effective: list[Effective] = []
+        self._own_logs: tuple[str, ...] = ()
 
     def loaded(self) -> Loaded:
         settings = self._daemon()
+        self._own_logs = settings.log.targets
         try:
             names = self._tree.jail_names()
         except ConfigError as error:
@@ -156,7 +158,7 @@ class _Loading:
         if not (written or wanted):
             self._disabled.add(name)
             return None
-        built = tree_jail.build(self._tree, fetch, given, self._findings)
+        built = tree_jail.build(self._tree, fetch, given, self._findings, self._own_logs)
         self._effective += [*options.effective.values(), *built.effective]
         if built.settings is None:
             self._disabled.add(name)

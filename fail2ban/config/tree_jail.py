@@ -6,7 +6,7 @@ Source: jail-conf.md sections 4.1, 5.1, 5.4 and 16.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from fail2ban.config import arithmetic, tree_logs, values
@@ -61,18 +61,23 @@ class Built:
 
 
 def build(
-    tree: Tree, fetch: Fetch, given: Mapping[str, tuple[str, str]], findings: Findings
+    tree: Tree,
+    fetch: Fetch,
+    given: Mapping[str, tuple[str, str]],
+    findings: Findings,
+    ours: Iterable[str] = (),
 ) -> Built:
     """Read an enabled jail.
 
     Args:
         fetch: its section.
         given: what the command line says, see `TreeOverrides`.
+        ours: logs that we write ourselves.
 
     Raises:
         ConfigError: it cannot run.
     """
-    return _Building(tree, fetch, given, findings).built()
+    return _Building(tree, fetch, given, findings).built(ours)
 
 
 class _Building:
@@ -85,16 +90,19 @@ class _Building:
         self._options = self._options_of(fetch)
         self._definition: Definition | None = None
 
-    def built(self) -> Built:
+    def built(self, ours: Iterable[str]) -> Built:
         self._check_name()
         backend = tree_logs.backend(self._options)
         patterns = self._filter(backend.name)
-        logs = Logs() if backend.journal else tree_logs.logs(self._options)
+        logs = Logs() if backend.journal else tree_logs.logs(self._options, ours)
         journal = self._journal(backend.journal, patterns)
         if backend.journal is None and self._turns_to_journal(backend, logs, patterns):
             # The filter is read anew: lines of the journal begin in another way.
             patterns = self._filter(tree_logs.SYSTEMD)
             journal = self._journal(JournalSettings(), patterns)
+            text = f"{_listed(logs)} does not exist now"
+            follows = "the journal is read instead, unless systemd_if_nologs is false"
+            self._options.report("logpath", text, follows, severity="warning")
         if journal is None and not self._can_wait(logs):
             return Built(None, ())
         settings = self._settings(patterns, logs, journal)
@@ -191,8 +199,7 @@ class _Building:
             text = "'' names no log; expected paths or wildcards, one a line"
             follows = "only who is banned by hand is banned"
         else:
-            paths = ", ".join(map(quoted, logs.paths))
-            text = f"{paths} does not exist now"
+            text = f"{_listed(logs)} does not exist now"
             follows = "it will be read as soon as it does"
         if skips:
             follows = f"[{self._fetch.name}] is skipped, as skip_if_nologs says"
@@ -236,3 +243,7 @@ class _Building:
         for problem in actions.refused:
             self._findings.add(problem, "the other actions run")
         return actions
+
+
+def _listed(logs: Logs) -> str:
+    return ", ".join(map(quoted, logs.paths)) or "a log"

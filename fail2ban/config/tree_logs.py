@@ -138,8 +138,12 @@ def _alternatives(options: Options, line: str, number: int) -> list[tuple[str, .
     return found
 
 
-def logs(options: Options) -> Logs:
-    """Return the files of a jail, whether or not they are there; links to nothing are told."""
+def logs(options: Options, ours: Iterable[str] = ()) -> Logs:
+    """Return the files of a jail, whether or not they are there; links to nothing are told.
+
+    Args:
+        ours: logs that we write ourselves: they will be there.
+    """
     paths: dict[str, None] = {}
     tails: set[str] = set()
     found = False
@@ -150,7 +154,7 @@ def logs(options: Options) -> Logs:
         if end and end[2] == "tail":
             tails.add(path)
         there = glob.glob(path)
-        found = found or any(os.path.exists(one) for one in there)
+        found = found or path in ours or any(os.path.exists(one) for one in there)
         for one in there:
             if not os.path.exists(one):
                 text = f"{quoted(one)} is a link to what is not there"
