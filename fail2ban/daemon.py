@@ -213,6 +213,7 @@ class Daemon:
     def run(self, unclean: bool) -> int:
         """Serve until a signal or a death ends us; return the exit status."""
         self._catch_signals()
+        threading.stack_size(self._settings.stack_size * 1024)
         _report(self._plan.problems)
         log.info("Fail2Ban v%s is running", __version__)
         if self._settings.firewall.dryrun:
@@ -409,6 +410,7 @@ def _warn_of_restart(old: Settings, new: Settings) -> None:
         "pidlock": old.pidlock != new.pidlock,
         "locale": old.locale != new.locale,
         "debug": old.firewall.dryrun != new.firewall.dryrun,
+        "stacksize": old.stack_size != new.stack_size,
         "the language": old.modern != new.modern,
     }
     for option in (option for option, differs in fixed.items() if differs):

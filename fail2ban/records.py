@@ -547,6 +547,7 @@ class Settings:
         ipv6: ban IPv6 addresses; None: if this host speaks it.
         socket: path of the control socket; empty: none.
         store: the database; None: none.
+        stack_size: of each thread, in KiB; 0: the system's.
     """
 
     background: bool = False
@@ -560,3 +561,4 @@ class Settings:
     ipv6: bool | None = None
     socket: str = ""
     store: StoreSettings | None = None
+    stack_size: int = 0

@@ -307,6 +307,14 @@ def test_log_that_we_write_ourselves_will_be_there(base: Base) -> None:
     assert jail.journal is None and jail.logs == ("/nowhere/f2b.log",)
 
 
+def test_threads_may_have_a_stack_of_a_given_size(base: Base) -> None:
+    base.write("fail2ban.conf", DAEMON + "[Thread]\nstacksize = 64\n")
+    assert base.settings().stack_size == 64
+    base.write("fail2ban.conf", DAEMON + "[Thread]\nstacksize = 8\n")
+    assert "expected 0, or KiB from 32 on; using 0 instead" in base.problem("")
+    assert base.load().settings.stack_size == 0  # type: ignore[union-attr]
+
+
 # Its filter ------------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ from fail2ban.config.values import quoted
 from fail2ban.errors import ConfigError
 from fail2ban.records import JailSettings, Origin, Problem, Settings
 
-_JAIL, _DAEMON, _DEFINITION = "jail", "fail2ban", "Definition"
+_JAIL, _DAEMON, _DEFINITION, _THREAD = "jail", "fail2ban", "Definition", "Thread"
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,17 @@ class _Loading:
             settings = self._daemon_of(fetch)
             names = fetch.options()
             self._warn(about_options(_DEFINITION, fetch, tree_daemon.NAMES, names))
-            return settings
+            return replace(settings, stack_size=self._stack_size())
         except ConfigError as error:
             self._add(error, "using the usual values of fail2ban.conf instead")
             return self._daemon_of(None)
+
+    def _stack_size(self) -> int:
+        fetch = self._tree.section(_DAEMON, _THREAD)
+        options = Options(fetch, "", fetch.origin, self._findings, f"[{_THREAD}]")
+        size = options.get(tree_daemon.STACKSIZE)
+        self._effective += options.effective.values()
+        return size
 
     def _daemon_of(self, fetch: Fetch | None) -> Settings:
         header = Origin(str(self._base / "fail2ban.conf"))

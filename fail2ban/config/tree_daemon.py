@@ -114,6 +114,14 @@ def _from_zero(text: str) -> int:
     return values.integer_from(0, text)
 
 
+def _stack_size(text: str) -> int:
+    """Convert the size of a thread's stack, in KiB."""
+    size = values.integer(text)
+    if size and not 32 <= size <= 1 << 20:
+        raise ValueError(f"{quoted(text)} is no size of a stack; expected 0, or KiB from 32 on")
+    return size
+
+
 LOGLEVEL = Option("loglevel", level, logging.INFO, shown="INFO")
 LOGTARGET = Option("logtarget", _target, _Target(_FILE), shown=_FILE)
 SYSLOGSOCKET = Option("syslogsocket", _syslog_socket, _SYSLOG_SOCKET)
@@ -123,11 +131,12 @@ ALLOWIPV6: Option[bool | None] = Option("allowipv6", _ipv6, None, shown="auto")
 DBFILE = Option("dbfile", _database, _STORE.file)
 DBMAXMATCHES = Option("dbmaxmatches", _from_zero, _STORE.maxmatches)
 DBPURGEAGE = Option("dbpurgeage", arithmetic.duration, _STORE.purgeage)
+#: Of the section [Thread].
+STACKSIZE = Option("stacksize", _stack_size, 0)
 
-#: Every option of the section, and the one that only another program needs.
+#: Every option of the section [Definition].
 NAMES = frozenset(
-    "loglevel logtarget syslogsocket socket pidfile allowipv6 dbfile dbmaxmatches dbpurgeage "
-    "stacksize".split()
+    "loglevel logtarget syslogsocket socket pidfile allowipv6 dbfile dbmaxmatches dbpurgeage".split()
 )
 
 
