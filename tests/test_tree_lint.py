@@ -97,7 +97,7 @@ def test_ban_of_no_time_is_told(base: Base) -> None:
 
 def test_growth_without_a_database_is_told(base: Base) -> None:
     base.write("fail2ban.conf", "[Definition]\ndbfile = none\n")
-    assert "bans do not grow in j" in warning(base, "bantime.increment = true")
+    assert "earlier bans are forgotten at the end" in warning(base, "bantime.increment = true")
 
 
 def test_tree_that_does_nothing_is_told(base: Base) -> None:

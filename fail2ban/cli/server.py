@@ -160,8 +160,12 @@ def _show(lay_out: Callable[[Iterable[Effective]], Iterable[str]], flags: _Flags
     loaded = flags.read()
     for problem in loaded.problems:
         print(f"{problem.severity}: {problem}", file=sys.stderr)
-    for line in lay_out(loaded.effective):
-        print(line)
+    try:
+        for line in lay_out(loaded.effective):
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on, as in `-d | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return DONE if loaded.settings and not loaded.broken else FAILED
 
 

@@ -65,6 +65,7 @@ class _Loading:
         self._lint = JailLint(self._tree)
         self._broken: set[str] = set()
         self._disabled: set[str] = set()
+        self._skipped: set[str] = set()
         self._effective: list[Effective] = []
         self._own_logs: tuple[str, ...] = ()
 
@@ -169,6 +170,7 @@ class _Loading:
         self._effective += [*options.effective.values(), *built.effective]
         if built.settings is None:
             self._disabled.add(name)
+            self._skipped.add(name)
             return None
         self._warn(self._lint.about(fetch, built.settings, built))
         return built.settings

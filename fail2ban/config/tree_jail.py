@@ -108,7 +108,7 @@ class _Building:
         settings = self._settings(patterns, logs, journal)
         if self._definition and not settings.filter.failregex:
             text = "'' matches nothing; expected patterns, one a line"
-            follows = "only who is banned by hand is banned"
+            follows = "it finds nobody"
             patterns.report("failregex", text, follows, severity="warning")
         actions = self._actions()
         settings = replace(settings, actions=tuple(actions.settings))
@@ -197,7 +197,7 @@ class _Building:
             return True
         if not logs.paths:
             text = "'' names no log; expected paths or wildcards, one a line"
-            follows = "only who is banned by hand is banned"
+            follows = "it finds nobody"
         else:
             text = f"{_listed(logs)} does not exist now"
             follows = "it will be read as soon as it does"

@@ -131,15 +131,19 @@ class JailLint:
                 yield place.value.text
 
 
-def about_tree(base: Path, settings: Settings, broken: Iterable[str]) -> Iterator[Problem]:
-    """Return the warnings about the tree as a whole."""
+def about_tree(base: Path, settings: Settings, others: Iterable[str]) -> Iterator[Problem]:
+    """Return the warnings about the tree as a whole.
+
+    Args:
+        others: enabled jails that do not run, as was said.
+    """
     jails = settings.jails
-    if not jails and not set(broken):
+    if not jails and not set(others):
         text = "no log is watched; expected a jail that says 'enabled = true'"
         yield _warning(Origin(str(base)), "", "", text)
     if settings.store is None and (growing := [jail for jail in jails if jail.growth]):
         names = ", ".join(jail.name for jail in growing)
-        text = f"without a database no earlier ban is known; bans do not grow in {names}"
+        text = f"without a database earlier bans are forgotten at the end; {names} needs them"
         yield _warning(Origin(str(base)), "", "dbfile", text)
 
 
