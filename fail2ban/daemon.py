@@ -348,7 +348,7 @@ class Daemon:
         if plan.settings is None:
             log.error("The configuration cannot be used: the old settings stay")
             return
-        if not plan.settings.jails and not plan.broken:
+        if plan.empty:
             # An empty or cut file is an accident. Who wants no protection disables
             # the sections, or ends the daemon.
             log.error("The configuration has no section: the old settings stay")

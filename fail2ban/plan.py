@@ -24,12 +24,14 @@ class Plan:
         filters: the compiled filter of each section of `settings`, by name.
         problems: errors and warnings, in the order of the file.
         broken: names of the enabled sections that were left out.
+        disabled: names of the sections that are not to run.
     """
 
     settings: Settings | None
     filters: Mapping[str, Matcher]
     problems: tuple[Problem, ...]
     broken: frozenset[str]
+    disabled: frozenset[str] = frozenset()
 
     @property
     def errors(self) -> list[Problem]:
@@ -42,6 +44,11 @@ class Plan:
         return [jail for jail in jails if jail.enabled]
 
     @property
+    def empty(self) -> bool:
+        """Whether the configuration speaks of no section at all."""
+        return not (self.jails or self.broken or self.disabled)
+
+    @property
     def hopeless(self) -> bool:
         """Whether there is nothing to run, because of errors."""
         return self.settings is None or not self.jails and bool(self.broken)
@@ -50,7 +57,7 @@ class Plan:
 def make_plan(loaded: Loaded) -> Plan:
     """Compile every pattern, also those of disabled sections."""
     if loaded.settings is None:
-        return Plan(None, {}, loaded.problems, loaded.broken)
+        return Plan(None, {}, loaded.problems, loaded.broken, loaded.disabled)
     filters: dict[str, Matcher] = {}
     problems = list(loaded.problems)
     broken = set(loaded.broken)
@@ -62,7 +69,8 @@ def make_plan(loaded: Loaded) -> Plan:
             problems += [_leaving_out(jail, problem) for problem in error.problems]
             broken.add(jail.name)
     settings = _without(loaded.settings, broken)
-    return Plan(settings, filters, _sorted(problems), frozenset(broken - loaded.disabled))
+    left_out = frozenset(broken - loaded.disabled)
+    return Plan(settings, filters, _sorted(problems), left_out, loaded.disabled)
 
 
 def make_filter(settings: FilterSettings, locale: str = "") -> Matcher:

@@ -22,8 +22,8 @@ def ban(ip: str = "192.0.2.1", end: float | None = NOW + 600) -> Ban:
     return Ban(NOW, end, ticket(ip, time=NOW - 1.5))
 
 
-def text_ban() -> Ban:
-    return Ban(NOW, None, replace(ticket(), ip="alice's"))
+def text_ban(text: str = "alice's") -> Ban:
+    return Ban(NOW, None, replace(ticket(), ip=text))
 
 
 def test_ban_command_gets_bare_address_and_whole_seconds() -> None:
@@ -154,7 +154,15 @@ def test_command_for_one_family_cannot_ban_the_other() -> None:
 def test_family_that_is_switched_off_cannot_be_banned() -> None:
     wall = Firewall("SSH", action(), FakeShell(), families=("ip",))
     assert "IPv6 is switched off" in (wall.cannot_ban(ban("2001:db8::1")) or "")
-    assert wall.cannot_ban(text_ban()) is None
+    assert wall.cannot_ban(text_ban("alice")) is None
+
+
+def test_text_that_could_mean_something_is_kept_from_commands_for_addresses() -> None:
+    wall = Firewall("SSH", action(ban="ban <ip>", unban="x"), FakeShell())
+    assert wall.cannot_ban(text_ban("host-1.example:7")) is None
+    assert "are for addresses" in (wall.cannot_ban(text_ban("a } ; flush")) or "")
+    for_texts = Firewall("SSH", action(ban="ban <fid>", unban="unban <fid>"), FakeShell())
+    assert for_texts.cannot_ban(text_ban("a } ; flush")) is None
 
 
 def test_ipv6_is_banned_if_the_host_speaks_it_or_the_user_says_so(

@@ -1158,6 +1158,18 @@ def test_family_that_cannot_be_set_up_does_not_tear_down_the_other() -> None:
     assert world.started == {"A4": {"192.0.2.1"}}
 
 
+def test_family_that_cannot_be_set_up_leaves_what_it_shares_with_the_other() -> None:
+    stop = Command("stop A4", "stop A4", "stop A6\nstop A4")
+    world = World(base=False, SSH=by_family("A", check="", stop=stop))
+    world.start()
+    world.ban("192.0.2.1")
+    world.work()
+    world.broken.add("start A6")
+    world.ban("2001:db8::1")
+    assert world.work() == ["start A6"]
+    assert world.started == {"A4": {"192.0.2.1"}}
+
+
 def test_flushed_family_comes_back_and_the_other_is_left_alone() -> None:
     world = World(base=False, SSH=by_family("A"))
     world.start()

@@ -29,6 +29,9 @@ VALUE_LIMIT = 32 * 1024
 SHELL_NAME = "sh"
 
 _HARMLESS = re.compile(r"[A-Za-z0-9_.:/@,+-]{0,1000}")
+_NUMERAL = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?")
+#: Where a number may be expected, in the shell's or in bash's way.
+_CALCULATES = re.compile(r"\(\(|\$\[|\$\{[!#]?\w+[\[:]|\[\[")
 #: Tags that mean part of the command's own text.
 _LAYOUT = ("br", "sp")
 _HARMFUL = re.compile(r"[^A-Za-z0-9_.:/@,+ -]")
@@ -60,10 +63,17 @@ def fill(template: str, lookup: Lookup) -> str:
     return TAG.sub(value, template)
 
 
+def is_harmless(text: str) -> bool:
+    """Tell whether no program takes anything in a text for more than a word."""
+    return _HARMLESS.fullmatch(text) is not None
+
+
 def script(template: str, lookup: Lookup) -> Script:
     """Replace each <tag> that has a value, in a shell command."""
+    # A newline is to be read as one: it ends a comment and a command.
+    template = fill(template, lambda name: lookup(name) if name in _LAYOUT else None)
     values = _Values({name: lookup(name) for name in dict.fromkeys(TAG.findall(template))})
-    if values.are_harmless:
+    if values.are_harmless and not _CALCULATES.search(template):
         return Script(fill(template, values.known.get))
     text = Reader(template, values.substitute).read()
     if not values.arguments:
@@ -86,14 +96,15 @@ class _Values:
 
     @property
     def are_harmless(self) -> bool:
-        return all(value is None or _is_harmless(name, value) for name, value in self.known.items())
+        return all(value is None or is_harmless(value) for value in self.known.values())
 
     def substitute(self, name: str, place: Place, read_again: bool) -> str | None:
         value = self.known.get(name)
-        if value is None or _is_harmless(name, value):
+        if value is not None and place is Place.NUMBER:
+            # A name would be followed: to a variable that holds foreign text.
+            return value if _NUMERAL.fullmatch(value) else "0"
+        if value is None or is_harmless(value):
             return value
-        if place is Place.NUMBER:
-            return "0"
         variable = self._variable(name, value, read_again)
         if place is Place.BARE:
             return f'"{variable}"'
@@ -113,10 +124,6 @@ class _Values:
             text = carried(value)
             self.arguments.append(_HARMFUL.sub("_", text) if read_again else text)
         return f"${{{self._names[key]}}}"
-
-
-def _is_harmless(name: str, value: str) -> bool:
-    return name in _LAYOUT or _HARMLESS.fullmatch(value) is not None
 
 
 def carried(text: str) -> str:

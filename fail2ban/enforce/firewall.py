@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fail2ban.enforce import tags
-from fail2ban.enforce.escape import script
+from fail2ban.enforce.escape import is_harmless, script
 from fail2ban.enforce.shell import Shell
 from fail2ban.enforce.tags import Facts, Lore
 from fail2ban.errors import CommandError
@@ -77,7 +77,9 @@ class Firewall:
     def cannot_ban(self, ban: Ban) -> str | None:
         """Say why the ban command does not fit an address, or None if it does."""
         family = ban.family
-        if family is None or family in self.scopes:
+        if family is None:
+            return self._cannot_ban_text(ban)
+        if family in self.scopes:
             return None
         if family in self.commands.families:
             return "IPv6 is switched off, or this host does not speak it"
@@ -85,9 +87,25 @@ class Firewall:
             return "it calls iptables, which is for IPv4 only; <iptables> in its place serves both"
         return f"its commands are not for {'IPv4' if family == 'ip' else 'IPv6'}"
 
+    def _cannot_ban_text(self, ban: Ban) -> str | None:
+        """Refuse a text to commands that expect an address.
+
+        The shell does not obey it, but sed, nft and others might, to whom a
+        command hands it as a part of their own language.
+        """
+        commands = self.commands.ban.any + self.commands.unban.any
+        if "<ip>" not in commands or is_harmless(tags.address_text(ban.ip)):
+            return None
+        return "its commands are for addresses, and this text could mean something else to them"
+
     def alike(self, command: Command, one: Scope, other: Scope) -> bool:
         """Tell whether a command is the same for two scopes."""
         return _key(command, one) == _key(command, other)
+
+    def shares(self, command: Command, one: Scope, other: Scope) -> bool:
+        """Tell whether a command does one and the same thing for two scopes."""
+        lines, others = (set(command.of(scope).split("\n")) for scope in (one, other))
+        return any(line.strip() for line in lines & others)
 
     def start(self, scopes: Iterable[Scope] | None = None) -> None:
         self._each(self.commands.start, scopes)

@@ -182,7 +182,10 @@ class Scaffold:
             try:
                 site.firewall.start([scope])
             except CommandError:
-                self._run_stop(site, [scope], logging.DEBUG)
+                # Families may share what `stop` removes: then bans would be lost.
+                stop = site.commands.stop
+                if not any(site.firewall.shares(stop, scope, other) for other in site.scopes):
+                    self._run_stop(site, [scope], logging.DEBUG)
                 raise
         site.scopes[scope] = None
 
