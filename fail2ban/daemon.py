@@ -31,6 +31,7 @@ from fail2ban.detect.journal import Journal
 from fail2ban.detect.mainthread import MainThread
 from fail2ban.detect.names import Resolver
 from fail2ban.enforce import shell
+from fail2ban.enforce.aside import Teller
 from fail2ban.enforce.asker import ShellAsker
 from fail2ban.enforce.firewall import host_families
 from fail2ban.enforce.mail import Mailer
@@ -158,7 +159,7 @@ class Daemon:
         self._threads: list[threading.Thread] = []
         self._timer = Timer(time.time, time.monotonic)
         self._lore = Lore(counts=self._counts)
-        self._post = MailAction(self._lore)
+        self._post, self._teller = MailAction(self._lore), Teller()
         self._runner = self._make_runner()
         self._main = MainThread(self._ring)
         self._services = self._make_services()
@@ -176,6 +177,7 @@ class Daemon:
                 host_families(settings.ipv6),
                 self._lore,
                 self._post,
+                self._teller,
             ),
             timer=self._timer,
             clock=time.time,
@@ -239,6 +241,7 @@ class Daemon:
         self._ending |= _SIGNALS[number] is Event.END
 
     def _start(self, unclean: bool) -> None:
+        self._thread("teller", self._teller.run, daemon=True)
         self._thread("timer", functools.partial(self._timer.run, self._stop))
         self._thread("runner", functools.partial(self._runner.run, unclean))
         self._thread("starter", self._tell_started)
@@ -283,6 +286,7 @@ class Daemon:
         self._runner.finish()
         for thread in self._threads:
             thread.join()
+        self._teller.finish()
         self._post.finish()
         self._set_mail(None)
 

@@ -238,12 +238,120 @@ def test_no_text_is_calculated_with(template: str, shell: str, tmp_path: Path) -
 
 
 @pytest.mark.skipif("/bin/bash" not in SHELLS, reason="only bash does this")
-@pytest.mark.parametrize("template", ["v=abc; echo ${v:<x>}", "((<x>)); echo", "echo ${v[<x>]}"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "v=abc; echo ${v:<x>}",
+        "v=abc; echo ${v: 1+<x>}",
+        'v=abc; echo "${v:0:<x>}"',
+        "((<x>)); echo",
+        "echo ${v[<x>]}",
+        "echo ${v[1+<x>]}",
+        "echo $[<x>]",
+        "v[<x>]=1",
+        "let v=<x>",
+        "declare -i v=<x>",
+        "[[ '<x>' -eq 1 ]]",
+        "[[ 1 -eq <x> ]]",
+        "echo >& <x>",
+        "echo 2>&1<x>",
+    ],
+)
 def test_no_text_is_calculated_with_where_only_bash_calculates(
     template: str, tmp_path: Path
 ) -> None:
-    run(filled(template, x="y[$(touch hacked)]"), tmp_path, "/bin/bash", check=False)
+    for text in ("y[$(touch hacked)]", "$(touch hacked)"):
+        run(filled(template, x=text), tmp_path, "/bin/bash", check=False)
+    assert not (tmp_path / "hacked").exists()
+
+
+@pytest.mark.skipif("/bin/bash" not in SHELLS, reason="only bash does this")
+def test_no_name_leads_a_calculation_to_foreign_text(tmp_path: Path) -> None:
+    command = filled("v='<y>'; echo $((<x>))", x="f2bV_y", y="a[$(touch hacked)]")
+    assert run(command, tmp_path, "/bin/bash") == "0\n"
+    assert filled("echo $((<x>))", x="F2B_MATCHES").text == "echo $((0))"
     assert list(tmp_path.iterdir()) == []
+
+
+#: Each hands text on to a program that reads it as commands.
+READ_AGAIN = [
+    'true\neval "echo <x>"',
+    'true;eval "echo <x>"',
+    'true&&sh -c "echo <x>"',
+    'v=$(eval "echo <x>")',
+    'v=`eval "echo <x>"`',
+    '(eval "echo <x>")',
+    "true<br>eval 'echo <x>'",
+    '\\eval "echo <x>"',
+    "\"sh\" -c 'echo <x>'",
+    'sh -o errexit -c "echo <x>"',
+    'sh \\\n -c \\\n"echo <x>"',
+    'c="echo <x>"\neval "$c"',
+    'trap "echo <x>" EXIT',
+    'echo "echo <x>" | sh',
+    'printf "%s\\n" "echo <x>" | /bin/sh -s; true',
+    "sh <<E\necho <x>\nE",
+    "sh -s <<'E'\necho <x>\nE",
+    "cat <<E >/dev/null; sh <<'F'\nE\necho <x>\nF",
+    "cat <<E | sh\necho <x>\nE",
+    "awk 'BEGIN { print \"<x>\" }'",
+    'awk "BEGIN { print \\"<x>\\" }"',
+    "echo a | sed 's/a/<x>/'",
+    "perl -e 'print \"<x>\"'",
+    "python3 -c 'print(\"<x>\")'",
+    "# sh<br><x>",
+]
+PAYLOADS = [
+    "$(touch hacked)",
+    "`touch hacked`",
+    ";touch hacked;",
+    "';touch hacked;'",
+    '";touch hacked;"',
+    "\ntouch hacked\n",
+    '"; system("touch hacked"); "',
+    '");import os; os.system("touch hacked");("',
+    "touch hacked/e;s/a/",
+]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("template", READ_AGAIN)
+def test_nothing_that_is_read_again_does_anything(
+    template: str, shell: str, tmp_path: Path
+) -> None:
+    for payload in PAYLOADS:
+        command = filled(template, x=payload, br="\n")
+        run(command, tmp_path, shell, check=False)
+        assert list(tmp_path.iterdir()) == [], payload
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "python3 /opt/tell.py '<x>'",
+        'bash /opt/tell.sh "<x>"',
+        'sh -c \'echo "$1"\' _ "<x>"',
+        "python3 -c 'import sys; print(sys.argv[1])' \"<x>\"",
+        "awk '{ print }' <x>",
+        "cat <<E | sed s/a/b/\n<x>\nE",
+        "printf %s '<x>' | ssh relay sendmail",
+        "mail -s 'shut at home' root <<E\n<x>\nE",
+        "logger -t fail2ban-sh '<x>'",
+        "/opt/eval-ban '<x>'",
+    ],
+)
+def test_text_that_nothing_reads_again_is_whole(template: str) -> None:
+    assert filled(template, x=HOSTILE).arguments == ("sh", HOSTILE)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    "template", ["printf %b '|<x>|'", 'printf %b "|<x>|" | cat', "printf '%b' \"|<x>|\""]
+)
+def test_backslashes_of_foreign_text_mean_nothing_to_printf(template: str, shell: str) -> None:
+    r"""Or `\\n` in a name would begin another header of a mail, and `\\c` end its text."""
+    text = r"a\nBcc: b\c \\ \033[0m" + HOSTILE
+    assert run(filled(template, x=text), None, shell) == f"|{text}|"
 
 
 # Limits ---------------------------------------------------------------------------

@@ -10,6 +10,7 @@ mended: a flush that fails is followed by single unbans.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 
@@ -135,14 +136,15 @@ class Enforcer:
                 continue
             entry.untold.discard(site.name)
             if site.up and not (entry.ban.restored and site.commands.norestored):
-                self.tell_at(site, entry, site.firewall.ban)
+                job = functools.partial(self.tell_at, site, entry.ban, site.firewall.ban)
+                self._scaffold.aside(job)
 
-    def tell_at(self, site: Site, entry: Entry, run: Callable[[Ban, float], None]) -> None:
+    def tell_at(self, site: Site, ban: Ban, run: Callable[[Ban, float], None]) -> None:
         """Run one command of an action that only tells: an error changes nothing."""
         try:
-            self._open(site, entry.ban.family)
-            run(entry.ban, self._clock())
-            self._scaffold.tell(site, entry.ban)
+            self._open(site, ban.family)
+            run(ban, self._clock())
+            self._scaffold.tell(site, ban)
         except CommandError as error:
             report(error, logging.INFO if site.complaining else logging.ERROR, f"[{site}] ")
             site.complaining = True

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fail2ban.enforce.quoting import TAG, Place, Reader
+from fail2ban.enforce.rereading import Reading
 
 #: Returns the value of a tag by its name, or None if there is no such tag.
 Lookup = Callable[[str], str | None]
@@ -98,14 +99,14 @@ class _Values:
     def are_harmless(self) -> bool:
         return all(value is None or is_harmless(value) for value in self.known.values())
 
-    def substitute(self, name: str, place: Place, read_again: bool) -> str | None:
+    def substitute(self, name: str, place: Place, reading: Reading) -> str | None:
         value = self.known.get(name)
         if value is not None and place is Place.NUMBER:
             # A name would be followed: to a variable that holds foreign text.
             return value if _NUMERAL.fullmatch(value) else "0"
         if value is None or is_harmless(value):
             return value
-        variable = self._variable(name, value, read_again)
+        variable = self._variable(name, value, reading)
         if place is Place.BARE:
             return f'"{variable}"'
         return f"""'"{variable}"'""" if place is Place.SINGLE else variable
@@ -115,14 +116,17 @@ class _Values:
         kept = [f"{name}=${{{n}}}" for n, name in enumerate(self._names.values(), start=1)]
         return " ".join(kept) + "; set --\n"
 
-    def _variable(self, name: str, value: str, read_again: bool) -> str:
-        """Return the variable of a value; a program that reads it as a command gets less."""
-        key = f"{name}!" if read_again else name
+    def _variable(self, name: str, value: str, reading: Reading) -> str:
+        """Return the variable of a value; a program that does not take it as it is gets another."""
+        key = f"{name}!{reading.value}"
         if key not in self._names:
-            variable = "f2bV_" + re.sub(r"\W", "_", name) + ("_safe" if read_again else "")
-            self._names[key] = variable
+            self._names[key] = "f2bV_" + re.sub(r"\W", "_", name) + reading.value
             text = carried(value)
-            self.arguments.append(_HARMFUL.sub("_", text) if read_again else text)
+            if reading is Reading.COMMANDS:
+                text = _HARMFUL.sub("_", text)
+            elif reading is Reading.ESCAPES:
+                text = text.replace("\\", "\\\\")
+            self.arguments.append(text)
         return f"${{{self._names[key]}}}"
 
 

@@ -16,6 +16,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fail2ban.enforce.rereading import (
+    Reading,
+    is_compared,
+    is_offset,
+    reads_anything,
+    reads_escapes,
+    reads_input,
+    reads_next,
+)
+
 
 class Place(enum.Enum):
     """What surrounds a piece of a command."""
@@ -27,18 +37,15 @@ class Place(enum.Enum):
     LITERAL = "a here-document that expands nothing"
 
 
-#: Gets a tag's name, its place and whether a shell will read its value once more;
-#: returns what stands there instead, or None to leave it.
-Substitute = Callable[[str, Place, bool], str | None]
+#: Gets a tag's name, its place and who reads its value; returns what stands there
+#: instead, or None to leave it.
+Substitute = Callable[[str, Place, Reading], str | None]
 
 TAG = re.compile(r"<([A-Za-z][A-Za-z0-9_.-]*)>")
 
 _HERE = re.compile(r"<<(-?)[ \t]*(\w+|'\w+'|\"\w+\"|\\\w+)")
 _WORD_START = " \t\n;&|()`"
-#: Programs that read an argument as a command.
-_READS_AGAIN = re.compile(
-    r"(?:^|[\s/])(?:eval|(?:ba|da|a|k|z)?sh\s+(?:-\S+\s+)*-\w*c|su\s.*-c|ssh)\s", re.DOTALL
-)
+_WORD_END = re.compile(r"[\s;&|)]|$")
 
 
 @dataclass
@@ -46,11 +53,12 @@ class _Frame:
     """A construct that is open.
 
     Attributes:
-        kind: "(" commands, '"', "'", "$((", "${", "`", "<<" or "<<'", "#".
+        kind: "(" commands, '"', "'", "$((", "$[", "${", "`", "<<" or "<<'", "#".
         quoted: it is within double quotes or a here-document.
         command: of commands: where the present one begins.
         depth: open parentheses of an arithmetic expression.
         end: of a here-document's text.
+        again: a here-document that another program reads as commands.
     """
 
     kind: str
@@ -58,6 +66,7 @@ class _Frame:
     command: int = 0
     depth: int = 0
     end: int = 0
+    again: bool = False
 
 
 class Reader:
@@ -73,7 +82,8 @@ class Reader:
         self._out: list[str] = []
         self._at = 0
         self._stack = [_Frame("(")]
-        self._waiting: list[tuple[str, bool, bool]] = []  # delimiter, tabs stripped, literal
+        # Delimiter, tabs stripped, literal, read again.
+        self._waiting: list[tuple[str, bool, bool, bool]] = []
 
     def read(self) -> str:
         """Return the command with its tags replaced."""
@@ -97,7 +107,7 @@ class Reader:
     def _push(self, kind: str, length: int) -> None:
         self._take(length)
         top = self._top
-        quoted = top.kind in ('"', "<<") or (top.kind in ("${", "$((") and top.quoted)
+        quoted = top.kind in ('"', "<<") or (top.kind in ("${", "$((", "$[") and top.quoted)
         self._stack.append(_Frame(kind, quoted, self._at))
 
     def _pop(self, length: int) -> None:
@@ -111,32 +121,57 @@ class Reader:
         found = TAG.match(self._text, self._at)
         if found is None:
             return False
-        text = self._substitute(found[1], self._place(), self._is_read_again())
+        end = found.end()
+        text = self._substitute(found[1], self._place(end), self._reading(end))
         if text is None:
             return False
         self._out.append(text)
-        self._at = found.end()
+        self._at = end
         return True
 
-    def _place(self) -> Place:
+    def _place(self, end: int) -> Place:
+        """Return the place of the tag that goes up to `end`."""
         top = self._top
+        if (
+            top.kind in ("$((", "$[")
+            or (top.kind == "${" and is_offset(self._text[top.command : self._at]))
+            or self._is_compared(end)
+        ):
+            return Place.NUMBER
         if top.kind == "'":
             return Place.SINGLE
         if top.kind == "<<'":
             return Place.LITERAL
-        if top.kind == "$((" or (top.kind == "${" and self._is_offset()):
-            return Place.NUMBER
         if top.kind in ('"', "<<", "#") or (top.kind == "${" and top.quoted):
             return Place.DOUBLE
         return Place.BARE
 
-    def _is_offset(self) -> bool:
-        """Tell whether bash would calculate here: `${name:offset}`, `${name[index]}`."""
-        return self._text[: self._at].rstrip().endswith((":", "["))
+    def _is_compared(self, end: int) -> bool:
+        command = next((f.command for f in reversed(self._stack) if f.kind in ("(", "`")), 0)
+        return is_compared(self._text[command : self._at], self._text[end:])
 
-    def _is_read_again(self) -> bool:
-        commands = [frame for frame in self._stack if frame.kind in ("(", "`")]
-        return any(_READS_AGAIN.search(self._text, f.command, self._at) for f in commands)
+    def _reading(self, end: int) -> Reading:
+        """Tell who reads the value of the tag that goes up to `end`."""
+        if reads_anything(self._text) or any(frame.again for frame in self._stack):
+            return Reading.COMMANDS
+        starts = [frame.command for frame in self._stack if frame.kind in ("(", "`")]
+        commands = [self._text[start : self._at] for start in starts]
+        whole = self._is_whole_word(end)
+        if any(reads_next(command, whole) for command in commands):
+            return Reading.COMMANDS
+        return Reading.ESCAPES if reads_escapes(commands[-1]) else Reading.PLAIN
+
+    def _is_whole_word(self, end: int) -> bool:
+        """Tell whether the tag that goes up to `end` is an argument of its own."""
+        top, text = self._top, self._text
+        if top.kind in ("'", '"'):
+            if top.command != self._at or text[end : end + 1] != top.kind:
+                return False
+            return (
+                text[self._at - 2 : self._at - 1].isspace()
+                and _WORD_END.match(text, end + 1) is not None
+            )
+        return text[self._at - 1 : self._at].isspace() and _WORD_END.match(text, end) is not None
 
     # Characters ---------------------------------------------------------------
 
@@ -160,6 +195,8 @@ class Reader:
             self._pop(1) if char == '"' else self._take(1)
         elif kind == "$((":
             self._arithmetic(char)
+        elif kind == "$[":
+            self._pop(1) if char == "]" else self._take(1)
         elif kind == "${":
             self._parameter(char)
         elif kind == "<<":
@@ -178,6 +215,8 @@ class Reader:
     def _dollar(self) -> None:
         if self._next_is("$(("):
             self._push("$((", 3)
+        elif self._next_is("$["):
+            self._push("$[", 2)
         elif self._next_is("$("):
             self._push("(", 2)
         elif self._next_is("${"):
@@ -217,8 +256,9 @@ class Reader:
             self._top.command = self._at
             self._enter_here_document()
         else:
+            ends = char in ";&|" and self._text[max(0, self._at - 1) : self._at] not in ("<", ">")
             self._take(1)
-            if char in ";&|":
+            if ends:
                 self._top.command = self._at
 
     # Here-documents -----------------------------------------------------------
@@ -228,20 +268,27 @@ class Reader:
         if found is None:
             return self._take(3 if self._next_is("<<<") else 2)
         word = found[2].strip("'\"\\")
-        self._waiting.append((word, bool(found[1]), word != found[2]))
+        again = reads_input(self._line())
+        self._waiting.append((word, bool(found[1]), word != found[2], again))
         # Always one that expands: the text of the others is escaped instead, so
         # that variables can stand in it.
         self._out.append(f"<<{found[1]}{word}")
         self._at = found.end()
 
+    def _line(self) -> str:
+        """Return the line that is being read, with those that continue it."""
+        before = self._text[: self._at].replace("\\\n", "  ").rpartition("\n")[2]
+        return before + self._text[self._at :].replace("\\\n", "  ").partition("\n")[0]
+
     def _enter_here_document(self) -> None:
         if not self._waiting:
             return
-        word, tabs, literal = self._waiting.pop(0)
+        word, tabs, literal, again = self._waiting.pop(0)
         pattern = "^" + ("\t*" if tabs else "") + word + "$"
         found = re.compile(pattern, re.MULTILINE).search(self._text, self._at)
         end = found.start() if found else len(self._text)
-        self._stack.append(_Frame("<<'" if literal else "<<", True, self._at, 0, end))
+        kind = "<<'" if literal else "<<"
+        self._stack.append(_Frame(kind, True, self._at, 0, end, again))
 
     def _leave_here_document(self) -> bool:
         """Leave the text of a here-document at its end; more may follow at once."""

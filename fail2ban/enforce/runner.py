@@ -212,7 +212,9 @@ class Runner:
             if site.enforces:
                 self._prolong_at(site, entry)
             elif site.up and self._has_prolong(site, entry) and not entry.untold:
-                self._enforcer.tell_at(site, entry, site.firewall.prolong)
+                prolong = site.firewall.prolong
+                tell = functools.partial(self._enforcer.tell_at, site, entry.ban, prolong)
+                self._scaffold.aside(tell)
 
     def _prolong_at(self, site: Site, entry: Entry) -> None:
         """Prolong a ban that is in force; any other gets its new end when it is."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from fail2ban.enforce.aside import Aside, at_once
 from fail2ban.enforce.firewall import Firewall, Scope
 from fail2ban.enforce.shell import Shell, report
 from fail2ban.enforce.tags import Lore
@@ -104,6 +105,7 @@ class Scaffold:
         families: those to ban on this host.
         lore: whom the tags of commands ask.
         post: for the actions that tell by mail.
+        aside: takes the commands of actions that only tell.
     """
 
     def __init__(
@@ -114,9 +116,10 @@ class Scaffold:
         families: tuple[Family, ...],
         lore: Lore | None = None,
         post: Post | None = None,
+        aside: Aside = at_once,
     ) -> None:
         self._settings, self._shell, self._families = settings, shell, families
-        self._lore, self._post = lore or Lore(), post
+        self._lore, self._post, self.aside = lore or Lore(), post, aside
         self._base_up = False
         self._sites = self._build(actions)
 
@@ -159,15 +162,12 @@ class Scaffold:
         What only tells is not tried again: its news is old by then, and there
         may be bans to tell of all the same.
         """
-        if not site.commands.on_demand:
-            try:
-                site.firewall.start()
-            except CommandError as error:
-                report(error, what=f"[{site}] start: ")
-                if site.enforces:
-                    self._run_stop(site, site.firewall.scopes, logging.DEBUG)
-                    return False
-            site.scopes = dict.fromkeys(site.firewall.scopes)
+        if site.enforces:
+            if not self._run_start(site):
+                self._run_stop(site, site.firewall.scopes, logging.DEBUG)
+                return False
+        else:
+            self.aside(functools.partial(self._run_start, site))
         site.up = True
         if site.commands.mail and self._post:
             self._post.started(site.commands.mail, site.jail)
@@ -197,8 +197,9 @@ class Scaffold:
     def stop(self, site: Site, level: int = logging.WARNING) -> None:
         """Run an action's `stop` if it stands; an error is only logged, at `level`."""
         if site.up:
-            scopes, site.scopes, site.up = site.scopes, {}, False
-            self._run_stop(site, scopes, level)
+            site.up = False
+            do = at_once if site.enforces else self.aside
+            do(functools.partial(self._run_whole_stop, site, level))
             if site.commands.mail and self._post:
                 self._post.stopped(site.commands.mail, site.jail)
 
@@ -259,6 +260,22 @@ class Scaffold:
     def _site(self, jail: str, action: ActionSettings, only: bool) -> Site:
         firewall = Firewall(jail, action, self._shell, self._families, self._lore)
         return Site(firewall, jail if only else f"{jail}/{action.name}")
+
+    def _run_start(self, site: Site) -> bool:
+        if site.commands.on_demand:
+            return True
+        try:
+            site.firewall.start()
+        except CommandError as error:
+            report(error, what=f"[{site}] start: ")
+            if site.enforces:
+                return False
+        site.scopes = dict.fromkeys(site.firewall.scopes)
+        return True
+
+    def _run_whole_stop(self, site: Site, level: int) -> None:
+        scopes, site.scopes = site.scopes, {}
+        self._run_stop(site, scopes, level)
 
     def _run_stop(self, site: Site, scopes: Iterable[Scope], level: int) -> None:
         _tolerate(lambda: site.firewall.stop(scopes), level)
