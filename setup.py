@@ -19,6 +19,9 @@ REQUIRED = [
     # The addresses of our own interfaces, which are never banned: the standard
     # library cannot list them.
     "ifaddr>=0.2",
+    # The progress bar of fail2ban-regex, for large logs at a terminal; the daemon
+    # does not import it.
+    "rich>=12",
 ]
 
 TESTS = [
@@ -41,12 +44,13 @@ setup(
     license="GPL-2.0-or-later",
     python_requires=">=3.11",
     packages=find_packages(include=["fail2ban", "fail2ban.*"]),
-    scripts=["bin/fail2ban"],
+    scripts=["bin/fail2ban", "bin/fail2ban-server", "bin/fail2ban-regex"],
     install_requires=REQUIRED,
     extras_require={"test": TESTS},
     data_files=[
+        ("share/man/man1", ["man/fail2ban-server.1", "man/fail2ban-regex.1"]),
+        ("share/man/man5", ["man/fail2ban.conf.5", "man/jail.conf.5"]),
         ("share/man/man8", ["man/fail2ban.8"]),
-        ("share/man/man5", ["man/fail2ban.conf.5"]),
         (
             # Samples, not /etc: a packager or the administrator chooses one.
             "share/doc/fail2ban/examples",

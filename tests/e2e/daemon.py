@@ -5,6 +5,8 @@
         daemon.wait_for(r"SSH: Ban .* 192\\.0\\.2\\.1$")
         daemon.signal(SIGHUP)
         assert daemon.stop() == 0
+
+It runs a file of the classic language, or a tree (see `tests.e2e.trees`).
 """
 
 from __future__ import annotations
@@ -14,15 +16,17 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from signal import SIGTERM, Signals
+from types import MappingProxyType
 
 from tests.needs import PATH
 from tests.netns import Namespace
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "bin" / "fail2ban"
+SERVER = ROOT / "bin" / "fail2ban-server"
 
 #: Seconds that nothing here ever needs unless it is broken.
 PATIENCE = 60.0
@@ -55,13 +59,17 @@ class RunningDaemon:
 
     Args:
         folder: for the files above and what the daemon prints; its working directory.
-        config: text, or the path of a file that is used as it is.
+        config: text, or the path of a file, or of the folder of a tree, that is used as
+            it is.
         flags: further flags of the program.
         namespace: where it runs; None: on the machine itself (then without root's powers
             over a firewall: use `-d` or commands that only write to files).
         ready: a command for /bin/sh, run beside the daemon; the start is over once it
             succeeds. For waiting until the firewall is set up, of which the log says nothing;
             after `kill9` the leftovers may satisfy it at once.
+        program: what is run; `SERVER` needs the flag `-f`.
+        logfile: where it writes what it does not say on the console.
+        environment: variables to add.
     """
 
     def __init__(
@@ -71,6 +79,9 @@ class RunningDaemon:
         *flags: str,
         namespace: Namespace | None = None,
         ready: str = "true",
+        program: Path = PROGRAM,
+        logfile: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.pidfile = folder / "fail2ban.pid"
         self.config = config if isinstance(config, Path) else folder / "fail2ban.conf"
@@ -78,6 +89,8 @@ class RunningDaemon:
             self.config.write_text(config, encoding="utf-8")
         self._console = folder / "console"
         self._folder, self._flags, self._ready = folder, flags, ready
+        self._program, self._added = program, environment
+        self._logs = [self._console, logfile] if logfile else [self._console]
         self._prefix = ["ip", "netns", "exec", namespace.name] if namespace else []
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -105,7 +118,8 @@ class RunningDaemon:
 
     def start(self) -> None:
         """Start it, also again after `stop` or `kill9`; returns when it runs."""
-        command = [sys.executable, str(PROGRAM), "-c", str(self.config), "-p", str(self.pidfile)]
+        program = [sys.executable, str(self._program)]
+        command = [*program, "-c", str(self.config), "-p", str(self.pidfile)]
         seen = len(self.log())
         with open(self._console, "ab") as console:
             self._process = subprocess.Popen(
@@ -140,11 +154,9 @@ class RunningDaemon:
         self.process.wait()
 
     def log(self) -> str:
-        """Return all that it said since the first start, on the console."""
-        try:
-            return self._console.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
+        """Return all that it said since the first start, on the console and in its log."""
+        there = [path for path in self._logs if path.exists()]
+        return "".join(path.read_text(encoding="utf-8", errors="replace") for path in there)
 
     def count(self, pattern: str) -> int:
         """Count the matches of a pattern (`^` and `$` are a line's) in the log."""
@@ -178,4 +190,4 @@ class RunningDaemon:
         return done.returncode == 0
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "PATH": PATH, "PYTHONPATH": str(ROOT)}
+        return {**os.environ, "PATH": PATH, "PYTHONPATH": str(ROOT), **self._added}
