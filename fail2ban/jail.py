@@ -15,6 +15,7 @@ from fail2ban.detect.mainthread import MainThread
 from fail2ban.detect.match import Matcher
 from fail2ban.detect.names import Resolver
 from fail2ban.detect.reader import LogReader
+from fail2ban.detect.seek import Since
 from fail2ban.detect.source import Source
 from fail2ban.detect.waker import Waker
 from fail2ban.plan import Plan
@@ -46,6 +47,7 @@ class Jail:
 
     def __init__(self, settings: JailSettings, filter: Matcher, services: Services) -> None:
         self.settings = settings
+        self._filter = filter
         self._services = services
         self._waker = Waker()
         self._source = self._open(settings, services.court.clock() - settings.findtime)
@@ -70,15 +72,20 @@ class Jail:
         """Begin to read."""
         self._stop = stop = threading.Event()
         name = f"reader/{self.settings.name}"
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=self._services.guard, args=(name, lambda: self._reader.run(stop)), name=name
         )
-        self._thread.start()
+        thread.start()
+        self._thread = thread  # for one that the system has no room for, nobody waits
+
+    def halt(self) -> None:
+        """Ask for a pause; returns at once."""
+        self._stop.set()
+        self._reader.wake()
 
     def pause(self) -> None:
         """Stop reading; `start` goes on at the same place."""
-        self._stop.set()
-        self._reader.wake()
+        self.halt()
         if self._thread is not None:
             self._services.main.join(self._thread)
             self._thread = None
@@ -96,6 +103,7 @@ class Jail:
             OSError, ValueError: the other source cannot be opened.
         """
         self._redirect(settings)
+        self._filter = filter
         self._reader.match = filter.match
         self._reader.usedns = settings.filter.usedns
         self._reader.polltime = settings.polltime
@@ -105,11 +113,23 @@ class Jail:
     # Where the lines come from -------------------------------------------------
 
     def _open(self, settings: JailSettings, since: float) -> Source:
-        """Open the source; of a journal only what is younger than `since`."""
+        """Open the source; of what is there already only what is younger than `since`."""
         if settings.journal is None:
-            return Logs(settings.logs, tails=settings.tails, encoding=settings.encoding)
+            young = Since(lambda: max(since, self._window()), self._when)
+            return Logs(
+                settings.logs, tails=settings.tails, encoding=settings.encoding, since=young
+            )
         journal = self._services.journal
         return journal.source(settings.name, settings.journal, since, self._waker.wake)
+
+    def _window(self) -> float:
+        """Return from when on failures count at present."""
+        return self._services.court.clock() - self.settings.findtime
+
+    def _when(self, line: str) -> float | None:
+        """Return the timestamp of a line; found where a search can be interrupted."""
+        clock = self._services.court.clock
+        return self._services.main.call(lambda: self._filter.when(line, clock()))
 
     def _redirect(self, settings: JailSettings) -> None:
         """Read what the settings say from now on; a source that stays keeps its place."""
@@ -121,8 +141,15 @@ class Jail:
             source.rematch(settings.journal or JournalSettings())
         elif old.journal != settings.journal:
             # What was written before was counted, or belongs to others.
-            self._source = self._open(settings, self._services.court.clock())
+            from_now_on = replace(settings, tails=frozenset(settings.logs))
+            self._source = self._open(from_now_on, self._services.court.clock())
             self._reader.follow(self._source)
+
+
+def _halt(jails: Iterable[Jail]) -> None:
+    """Ask sections for a pause; while we wait for one, no other is to begin a new chunk."""
+    for jail in jails:
+        jail.halt()
 
 
 def _files(settings: JailSettings) -> tuple[object, ...]:
@@ -162,6 +189,7 @@ class Jails:
         One that runs, but is broken now, keeps its old settings.
         """
         wanted = self._keep_broken(plan)
+        _halt(jail for name, jail in self._running.items() if wanted.get(name) != jail.settings)
         for name in self._running.keys() - wanted.keys():
             self._running.pop(name).close()
         paused = self._change_running(wanted, plan)
@@ -178,6 +206,7 @@ class Jails:
 
     def close(self) -> None:
         """Stop reading; the bans are left to the runner."""
+        _halt(self._running.values())
         for jail in self._running.values():
             jail.close()
 

@@ -39,8 +39,8 @@ class Messages:
         """
         root = logging.getLogger()
         opened, errors = self._open_all(settings)
-        for handler in opened:
-            root.addHandler(handler)
+        # At once: each message is to be in our log, which we may read ourselves, once.
+        root.handlers = [one for one in root.handlers if one not in self._handlers] + opened
         for handler in self._handlers:
             _close(handler)
         self._settings, self._handlers = settings, opened

@@ -58,6 +58,9 @@ class Notices(Protocol):
     def already_banned(self, ticket: Ticket) -> None:
         """Tell that an address still gets through although it is banned."""
 
+    def expired(self, ticket: Ticket) -> None:
+        """Tell that a ban would be over already, since its failures are old."""
+
     def ban_failed(self, ban: Ban, reason: str) -> None:
         """Tell, once, that a ban is not in force; retries are told at INFO."""
 
@@ -115,6 +118,9 @@ class Classic:
     def already_banned(self, ticket: Ticket) -> None:
         log.error("%s: %s already in ban list", ticket.jail, shown(ticket.id))
 
+    def expired(self, ticket: Ticket) -> None:
+        log.debug("%s: a ban of %s would be over", ticket.jail, shown(ticket.id))
+
     def ban_failed(self, ban: Ban, reason: str) -> None:
         who = shown(ban.id)
         log.error("%s: Ban of %s failed, it can still connect: %s", ban.jail, who, reason)
@@ -166,6 +172,9 @@ class Modern:
 
     def already_banned(self, ticket: Ticket) -> None:
         _actions.log(NOTICE, "[%s] %s already banned", ticket.jail, shown(ticket.id))
+
+    def expired(self, ticket: Ticket) -> None:
+        _actions.info("[%s] Ignore %s, expired bantime", ticket.jail, shown(ticket.id))
 
     def ban_failed(self, ban: Ban, reason: str) -> None:
         text = "[%s] %s could not be banned, it can still connect: %s"

@@ -69,7 +69,9 @@ class FakeShell:
         return commands
 
 
-def failure(ip: str = "192.0.2.1", time: float = NOW, line: str = "x", jail: str = "SSH") -> Failure:
+def failure(
+    ip: str = "192.0.2.1", time: float = NOW, line: str = "x", jail: str = "SSH"
+) -> Failure:
     return Failure(jail, ip_address(ip), time, (line,))
 
 

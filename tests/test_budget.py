@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from fail2ban.detect import budget
-from fail2ban.detect.budget import FIRST, LEAST, Allowance, OutOfTime, limited, ticking
+from fail2ban.detect.budget import FIRST, LEAST, Allowance, OutOfTime, limited, ticking, unlimited
 from tests.helpers import FakeClock
 
 #: Takes longer than the universe has lasted.
@@ -62,6 +62,36 @@ def test_ticking_may_be_nested() -> None:
             pass
         with pytest.raises(OutOfTime):
             limited(0.03, HOPELESS.search, TEXT)
+
+
+def test_a_part_may_take_its_time_and_the_rest_may_not() -> None:
+    steps = []
+
+    def work() -> None:
+        with unlimited():
+            spin(0.1)
+            steps.append("done")
+        spin(5.0)
+
+    with pytest.raises(OutOfTime):
+        limited(0.03, work)
+    assert steps == ["done"]
+
+
+def test_another_thread_changes_no_limit() -> None:
+    limits = []
+
+    def work() -> None:
+        with unlimited():
+            limits.append(budget._watch.seconds)
+
+    def elsewhere() -> None:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    limited(5.0, elsewhere)
+    assert limits == [5.0]
 
 
 def test_another_thread_is_not_interrupted() -> None:

@@ -292,7 +292,9 @@ fwunban = nft delete element <family> s { <ip> }
                 start=Command.same("iptables -N f2b-My Site\nip6tables -N f2b-My Site"),
                 stop=Command.same("end http/tcp"),
                 check=Command.same("check"),
-                ban=Command(*(f"nft add element {x} s {{ <ip> }}" for x in ("<family>", *FAMILIES))),
+                ban=Command(
+                    *(f"nft add element {x} s {{ <ip> }}" for x in ("<family>", *FAMILIES))
+                ),
                 unban=Command(
                     *(f"nft delete element {x} s {{ <ip> }}" for x in ("<family>", *FAMILIES))
                 ),

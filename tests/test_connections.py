@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fail2ban.detect.connections import LIFETIME, MAX_LINES, MAX_USERS, SIZE, Connections, Outcome
+from fail2ban.detect.connections import (
+    LENGTH,
+    LIFETIME,
+    MAX_LINES,
+    MAX_USERS,
+    SIZE,
+    Connections,
+    Outcome,
+)
 from fail2ban.detect.identity import Identity, NoAddress
 
 NOW = 1124013600.0
@@ -198,6 +206,14 @@ def test_what_is_kept_of_one_connection_is_bounded():
     last = log.count
     assert outcome.lines == lines(*range(last - MAX_LINES + 1, last + 1))
     assert len(outcome.groups["users"]) == MAX_USERS
+
+
+def test_long_texts_are_cut_before_they_are_remembered():
+    connections, groups = Connections("warn"), {"mlfid": "7", "user": "u" * 9999}
+    connections.add(groups, ("x" * 9999,), NOW)
+    outcome = connections.add({"mlfid": "7"} | WHO, ("y" * 9999,), NOW)
+    assert outcome.lines == ("x" * LENGTH, "y" * 9999)
+    assert outcome.groups["users"] == ("u" * LENGTH,)
 
 
 GROUPS = st.fixed_dictionaries(

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from fail2ban.detect import budget
 from fail2ban.detect.dates import USUAL_FORMATS, ClassicDates, UsualDates
 from fail2ban.detect.directives import C_NAMES, Names, names_of
 
@@ -333,6 +334,25 @@ def test_a_text_that_does_not_fit_is_no_time_and_is_reported_once(caplog, text, 
     assert first.startswith("[SSH] ") and repr(text) in first
     assert "timepattern" in hint and "locale" in hint
     assert dates.unfit == 3
+
+
+def test_nobody_is_interrupted_while_he_reports_what_does_not_fit():
+    """Else the lock of `logging` would be kept, and whoever has something to say wait."""
+
+    class Limit(logging.Handler):
+        def emit(self, record):
+            limits.append(budget._watch.seconds)
+
+    limits = []
+    handler = Limit()
+    dates = ClassicDates(ANYTHING, "%H:%M", C_NAMES, "SSH")
+    budget.install()
+    logging.getLogger().addHandler(handler)
+    try:
+        budget.limited(5.0, dates.find, "x", NOON)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert limits == [None, None]
 
 
 def test_the_first_match_of_timeregex_is_the_timestamp():

@@ -213,7 +213,9 @@ def test_any_includes_end_with_files_or_with_a_problem_that_has_a_place(
 
 
 def test_way_up_from_a_folder_behind_a_link_is_the_way_of_the_kernel(tmp_path: Path) -> None:
-    write(tmp_path, {"far/tree/filter.d/f.conf": including(before="../../x.conf"), "far/x.conf": ""})
+    write(
+        tmp_path, {"far/tree/filter.d/f.conf": including(before="../../x.conf"), "far/x.conf": ""}
+    )
     (tmp_path / "near").mkdir()
     (tmp_path / "near/filter.d").symlink_to(tmp_path / "far/tree/filter.d")
     found = files_of(tmp_path / "near", "filter.d/f", Findings())

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from fail2ban.detect import budget
 from fail2ban.detect.filter import Filter
 from fail2ban.detect.match import Line, Match
 from fail2ban.errors import ConfigError
@@ -283,3 +284,28 @@ BROAD = Filter(settings("(?P<x>.+)"))
 def test_no_line_makes_a_filter_fail(line, now):
     ANCHORED.match(Line(line), now)
     BROAD.match(Line(line), now)
+
+
+# When a line was written -------------------------------------------------------------
+
+
+def test_the_time_of_an_innocent_line_is_known_and_a_missing_one_is_none():
+    filter = Filter(settings("from <HOST>"))
+    assert filter.when("Aug 14 11:59:00 host cron[1]: hello", NOON) == NOON - 60
+    assert filter.when("hello", NOON) is None
+
+
+def test_looking_for_a_time_reports_no_line_that_is_innocent(caplog):
+    dates = {"timeregex": r"^\S+", "timepattern": "%Y-%m-%dT%H:%M:%S"}
+    filter = Filter(settings("from <HOST>", **dates))
+    assert filter.when("2005-08-14T11:59:00 hello", NOON) == NOON - 60
+    assert filter.when("hello", NOON) is None
+    assert caplog.messages == []
+    filter.match(Line("hello from 192.0.2.7"), NOON)
+    assert len(caplog.messages) == 2
+
+
+def test_a_time_that_takes_too_long_to_find_is_none():
+    budget.install()
+    dates = {"timeregex": "^(?:a|aa)+$", "timepattern": "%Y"}
+    assert Filter(settings("from <HOST>", **dates)).when("a" * 60 + "!", NOON) is None

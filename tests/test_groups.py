@@ -52,3 +52,8 @@ def test_further_parts_make_a_tuple():
 def test_marks_and_skipped_lines_are_not_shown():
     groups = {"nofail": "1", "mlfgained": "2", "mlfforget": "3", "content": "4", "skiplines0": "5"}
     assert shown({**groups, "user": "root", "mlfid": "7"}) == {"user": "root", "mlfid": "7"}
+
+
+def test_captures_are_kept_to_a_length_that_many_can_have():
+    kept = shown({"user": "x" * 5000, "users": ("y" * 5000, "z")})
+    assert kept == {"user": "x" * 1000, "users": ("y" * 1000, "z")}

@@ -125,3 +125,10 @@ def test_no_text_makes_it_fail(groups):
             identify(groups, usedns)
         except NoAddress:
             assert usedns != "raw"
+
+
+def test_an_id_without_end_is_none():
+    assert who("raw", dns="a" * 1000) == "a" * 1000 and who(fid="b" * 1000) == "b" * 1000
+    for groups in ({"dns": "a" * 1001}, {"fid": "b" * 1001}):
+        with pytest.raises(NoAddress, match="too long"):
+            who("raw", **groups)

@@ -326,6 +326,39 @@ def test_failure_counts_as_of_when_it_was_heard_but_the_ban_begins_now() -> None
     assert trial.only().start == NOW + 1000
 
 
+@pytest.mark.parametrize(
+    "tagged, age, start",
+    [(True, 90, NOW - 90), (True, 30, NOW), (False, 90, NOW)],
+)
+def test_ban_of_a_tree_begins_with_a_failure_that_is_old(
+    tagged: bool, age: float, start: float
+) -> None:
+    trial = Trial(old_lines(tagged, bantime=600))
+    trial.judge.hear(failure(time=NOW - age))
+    assert (trial.only().start, trial.only().end) == (start, start + 600)
+
+
+def test_ban_that_would_be_over_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    trial = Trial(old_lines(True, bantime=100), True)
+    trial.judge.hear(failure(time=NOW - 100))
+    assert trial.banned() == []
+    assert caplog.messages[-1] == "[SSH] Ignore 192.0.2.1, expired bantime"
+    trial.judge.hear(failure(time=NOW - 99))
+    assert trial.only().end == NOW + 1
+
+
+def test_ban_for_ever_is_never_over() -> None:
+    trial = Trial(old_lines(True, bantime=None))
+    trial.judge.hear(failure(time=NOW - 599))
+    assert trial.only().start == NOW - 599 and trial.only().end is None
+
+
+def old_lines(tagged: bool, bantime: float | None) -> JailSettings:
+    settings = jail_settings(maxretry=1, findtime=600, bantime=bantime)
+    return replace(settings, filter=replace(settings.filter, tagged=tagged))
+
+
 def test_what_is_remembered_takes_no_time(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     trial = Trial(asking(cache="<ip>"), True, 0, 1)

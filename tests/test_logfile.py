@@ -23,6 +23,7 @@ from fail2ban.detect.logfile import DAY, SHARE, LogFile
 from fail2ban.detect.logs import GRACE, MAX_OPEN, Logs
 from fail2ban.detect.match import Line
 from fail2ban.detect.paths import ABSENCE, INTERVAL
+from fail2ban.detect.seek import GRAIN, SLACK, SMALL, Since
 
 
 @dataclass
@@ -127,7 +128,8 @@ def test_a_line_without_end_takes_bounded_memory() -> None:
     assert splitter.overlong == 1
 
 
-PIECES = st.sampled_from([b"\n", b"\0", b"\r", b"a", b"\xe2\x82", b"\xac", b"\xff"])
+MARK = "\ufeff".encode()
+PIECES = st.sampled_from([b"\n", b"\0", b"\r", b"a", b"\xe2\x82", b"\xac", b"\xff", MARK])
 
 
 @given(st.lists(PIECES, max_size=60).map(b"".join), st.lists(st.integers(0, 60), max_size=8))
@@ -138,7 +140,8 @@ def test_lines_do_not_depend_on_the_pieces_they_come_in(data: bytes, cuts: list[
     lines = [line for piece in pieces for line in splitter.feed(piece)]
     whole = data.split(b"\n")[:-1]
     assert lines == [
-        line.lstrip(b"\0").removesuffix(b"\r").decode("utf-8", "replace") for line in whole
+        line.lstrip(b"\0").removesuffix(b"\r").decode("utf-8", "replace").removeprefix("\ufeff")
+        for line in whole
     ]
 
 
@@ -1063,4 +1066,215 @@ def test_a_tail_is_live_while_another_log_is_not(tmp_path: Path) -> None:
     follower.write("tail", b"old\nhalf")
     first = next(follower.logs.poll())
     assert first == Line("old", live=False)
+    follower.logs.close()
+
+
+# Where to begin in an old log ----------------------------------------------------
+
+MOMENT = 1_800_000_000
+LENGTH = 100  # of a line
+
+
+def dated(time: float, text: str = "old") -> bytes:
+    return f"{time:.0f} {text} ".encode().ljust(LENGTH - 1, b".") + b"\n"
+
+
+def when(line: str) -> float | None:
+    stamp = line.partition(" ")[0]
+    return float(stamp) if stamp.isdecimal() else None
+
+
+def seeking(directory: Path, *patterns: str, moment: float = MOMENT) -> Follower:
+    follower = Follower(directory, patterns)
+    paths = [follower.path(pattern) for pattern in patterns]
+    follower.logs = Logs(paths, follower.clock, since=Since(lambda: moment, when))
+    return follower
+
+
+def words(lines: list[str]) -> list[str]:
+    """Return what lines say apart from being old."""
+    return [word for line in lines if (word := line.split()[1].rstrip(".")) != "old"]
+
+
+OLD = dated(MOMENT - SLACK - 1) * 5000
+FEW = GRAIN // LENGTH + 10
+
+
+def test_of_a_log_that_is_there_only_what_is_young_is_read(tmp_path: Path) -> None:
+    follower = seeking(tmp_path, "log")
+    follower.write("log", OLD + dated(MOMENT, "one") + dated(MOMENT, "half")[:-1])
+    lines = follower.take()
+    assert words([line.text for line in lines]) == ["one"]
+    assert len(lines) < FEW
+    assert {line.live for line in lines} == {False}
+    follower.write("log", b"\n" + dated(0, "late"))
+    assert words(follower.poll()) == ["half", "late"]
+    follower.logs.close()
+
+
+def test_without_a_moment_all_is_read(follower: Follower) -> None:
+    follower.write("log", OLD)
+    assert len(follower.poll()) == 5000
+
+
+def test_a_log_that_appears_later_is_read_whole(tmp_path: Path) -> None:
+    follower = seeking(tmp_path, "log", "more*")
+    assert follower.poll() == []
+    follower.write("log", OLD)
+    follower.write("more1", dated(0) + OLD)
+    assert len(follower.poll(INTERVAL)) == 10_001
+    follower.logs.close()
+
+
+def test_what_is_written_after_the_first_look_is_read_whatever_its_date(tmp_path: Path) -> None:
+    """The log cannot be opened at first, and then it has grown."""
+    follower = seeking(tmp_path, "log")
+    follower.write("log", OLD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logs_module, "LogFile", _refuse)
+        assert follower.poll() == []
+    follower.write("log", dated(0, "new") + OLD)
+    lines = follower.poll()
+    assert words(lines) == ["new"] and 5000 < len(lines) < 5000 + FEW
+    follower.logs.close()
+
+
+def _refuse(*args: object) -> LogFile:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_search_that_fails_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    follower = seeking(tmp_path, "log")
+    follower.write("log", OLD + dated(MOMENT, "one"))
+    with monkeypatch.context() as patch:
+        patch.setattr(LogFile, "start_since", _refuse)
+        assert follower.poll() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(LogFile, "reopen", _refuse)
+        assert follower.poll() == []
+    lines = follower.poll()
+    assert words(lines) == ["one"] and len(lines) < FEW
+    follower.logs.close()
+
+
+def test_a_reload_searches_only_what_is_new(tmp_path: Path) -> None:
+    follower = seeking(tmp_path, "log")
+    follower.write("log", dated(0, "one"))
+    follower.write("other", OLD + dated(MOMENT, "two"))
+    assert words(follower.poll()) == ["one"]
+    follower.write("log", OLD)
+    follower.logs.repattern([follower.path("log"), follower.path("other")])
+    lines = follower.poll()
+    assert words(lines) == ["two"] and 5000 < len(lines) < 5000 + FEW
+    follower.logs.close()
+
+
+def test_a_tail_is_a_tail_also_where_only_young_lines_matter(tmp_path: Path) -> None:
+    follower = seeking(tmp_path, "log")
+    paths = [follower.path("log")]
+    since = Since(lambda: MOMENT, when)
+    follower.logs = Logs(paths, follower.clock, tails=paths, since=since)
+    follower.write("log", OLD + dated(MOMENT))
+    assert follower.poll() == []
+    follower.logs.close()
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
+def test_an_old_log_of_wide_characters_is_searched(tmp_path: Path, codec: str) -> None:
+    follower = seeking(tmp_path, "log")
+    since = Since(lambda: MOMENT, when)
+    paths = [follower.path("log")]
+    follower.logs = Logs(paths, follower.clock, encoding=codec, since=since)
+    follower.write("log", (OLD + dated(MOMENT, "one")).decode().encode(codec))
+    lines = follower.poll()
+    assert words(lines) == ["one"] and len(lines) < FEW
+    follower.logs.close()
+
+
+# What was skipped is as good as read.
+
+
+def test_the_rest_of_a_skipped_log_is_found_in_the_copy_of_a_rotation(tmp_path: Path) -> None:
+    follower = seeking(tmp_path, "log")
+    follower.write("log", OLD)
+    assert len(follower.poll()) < FEW
+    follower.write("log", dated(0, "rest"))
+    shutil.copyfile(follower.path("log"), follower.path("log.1"))
+    os.truncate(follower.path("log"), 0)
+    follower.write("log", dated(0, "new"))
+    assert words(follower.poll()) == ["rest", "new"]
+    follower.logs.close()
+
+
+def test_a_copy_of_a_skipped_log_is_not_read_under_a_wildcard(tmp_path: Path) -> None:
+    follower = seeking(tmp_path, "log*")
+    follower.write("log", OLD)
+    assert len(follower.poll()) < FEW
+    follower.write("log", dated(0, "rest"))
+    shutil.copyfile(follower.path("log"), follower.path("log.1"))
+    lines = follower.poll(INTERVAL)
+    os.truncate(follower.path("log"), 0)
+    lines += follower.poll(INTERVAL)
+    follower.write("log", dated(0, "new"))
+    assert words(lines + follower.poll(INTERVAL)) == ["rest", "new"]
+    assert len(lines) == 1
+    follower.logs.close()
+
+
+def test_a_skipped_log_that_an_editor_writes_anew_is_read_on(tmp_path: Path) -> None:
+    follower = seeking(tmp_path, "log")
+    follower.write("log", OLD)
+    assert len(follower.poll()) < FEW
+    follower.write("anew", OLD + dated(0, "new"))
+    os.rename(follower.path("anew"), follower.path("log"))
+    assert words(lines := follower.poll()) == ["new"] and len(lines) == 1
+    follower.logs.close()
+
+
+def test_generations_that_are_there_are_searched_one_by_one(tmp_path: Path) -> None:
+    follower = seeking(tmp_path, "log*")
+    follower.write("log.1", OLD + dated(MOMENT, "one"))
+    os.utime(follower.path("log.1"), (1, 1))
+    follower.write("log", OLD.replace(b"old", b"Old") + dated(MOMENT, "two"))
+    lines = [line for line in follower.poll() if " Old " not in line]
+    assert words(lines) == ["one", "two"] and len(lines) < FEW
+    follower.logs.close()
+
+
+def test_a_log_that_is_truncated_while_it_is_searched_is_read_from_its_start(
+    tmp_path: Path,
+) -> None:
+    follower = Follower(tmp_path)
+
+    def truncating(line: str) -> float:
+        os.truncate(follower.path("log"), 0)
+        return 0.0
+
+    paths = [follower.path("log")]
+    follower.logs = Logs(paths, follower.clock, since=Since(lambda: MOMENT, truncating))
+    follower.write("log", OLD)
+    assert follower.poll() == []
+    follower.write("log", dated(0, "new"))
+    assert words(follower.poll()) == ["new"]
+    follower.logs.close()
+
+
+def test_a_tail_that_was_truncated_before_it_is_begun_is_read_from_its_start(
+    tmp_path: Path,
+) -> None:
+    follower = tailing(tmp_path, "log")
+    follower.write("log", OLD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logs_module, "LogFile", _refuse)
+        assert follower.poll() == []
+    os.truncate(follower.path("log"), 0)
+    follower.write("log", dated(0, "new"))
+    assert words(follower.poll()) == ["new"]
+    follower.logs.close()
+
+
+def test_a_small_log_is_read_whole(tmp_path: Path) -> None:
+    follower = seeking(tmp_path, "log")
+    follower.write("log", OLD[:SMALL])
+    assert len(follower.poll()) == SMALL // LENGTH
     follower.logs.close()

@@ -109,6 +109,21 @@ def test_reopen_creates_a_removed_file_and_writes_nothing_twice(tmp_path: Path) 
     assert (tmp_path / "log").read_text().count("once") == 1
 
 
+def test_no_message_is_written_twice_while_an_old_target_takes_long_to_close(
+    tmp_path: Path,
+) -> None:
+    class Slow(logging.Handler):
+        def close(self) -> None:
+            log.warning("meanwhile")
+            super().close()
+
+    messages = Messages(settings(f"{tmp_path}/log"), console=False)
+    messages._handlers.insert(0, Slow())
+    messages.reopen()
+    messages.close()
+    assert (tmp_path / "log").read_text().count("meanwhile") == 1
+
+
 def test_text_of_an_attacker_stays_on_its_line(tmp_path: Path) -> None:
     messages = Messages(settings(f"{tmp_path}/log"), console=False)
     log.warning("found %s", "x\n2026-01-01 00:00:00,000 WARNING: SSH: Unban 192.0.2.1\x1b[2J\u2028")

@@ -95,6 +95,12 @@ def test_classic_words_stay_as_they_were(caplog: pytest.LogCaptureFixture) -> No
             "[sshd] 192.0.2.1 already banned",
         ),
         (
+            lambda n: n.expired(ban().ticket),
+            "actions",
+            "INFO",
+            "[sshd] Ignore 192.0.2.1, expired bantime",
+        ),
+        (
             lambda n: n.ban_failed(ban(), "no firewall"),
             "actions",
             "ERROR",
@@ -194,11 +200,12 @@ def test_stock_recidive_filter_reads_nothing_else_of_ours(tmp_path: Path) -> Non
         n.unbanned(ban())
         n.repealed(ban())
         n.already_banned(ban().ticket)
+        n.expired(ban().ticket)
         n.ban_failed(ban(), "x] Ban 192.0.2.9")
         n.restoring()
 
     lines = written(tmp_path / "log", tell)
-    assert len(lines) == 11
+    assert len(lines) == 12
     assert [line for line in lines if recidive().search(line)] == []
 
 

@@ -68,9 +68,7 @@ def test_lock_holds_our_pid_and_is_removed_at_the_end(tmp_path: Path) -> None:
     assert not lock.unclean
 
 
-def test_second_instance_is_refused_with_the_pid_of_the_first(
-    tmp_path: Path, start: Start
-) -> None:
+def test_second_instance_is_refused_with_the_pid_of_the_first(tmp_path: Path, start: Start) -> None:
     process = start(tmp_path / "pid")
     assert first_line(process) == "mine"
     path = str(tmp_path / "pid")

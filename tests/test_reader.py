@@ -20,11 +20,14 @@ from fail2ban.detect.budget import OutOfTime, limited
 from fail2ban.detect.logs import Logs
 from fail2ban.detect.mainthread import MainThread
 from fail2ban.detect.match import Line, Match
-from fail2ban.detect.matching import LINES, QUIET
+from fail2ban.detect.matching import LINES, QUIET, Chunks, Matching
 from fail2ban.detect.names import Addresses
 from fail2ban.detect.reader import REST, WARNED_NAMES, LogReader
+from fail2ban.detect.seek import GRAIN, Since
 from fail2ban.detect.waker import Waker
-from fail2ban.records import Address, Failure
+from fail2ban.plan import make_filter
+from fail2ban.records import Address, Failure, FilterSettings, Origin, Sourced
+from tests.helpers import FakeClock
 
 NOW = 1_800_000_000.0
 PATIENCE = 60  # seconds; only reached when a test fails
@@ -150,6 +153,38 @@ def test_idle_is_called_once_a_poll_after_its_lines(
     reader.poll()
     reader.poll()
     assert seen == [(NOW, 1), (NOW, 1)]
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_of_a_large_old_log_only_few_lines_are_matched(
+    reader: LogReader, log: Path, failures: list[Failure], tagged: bool
+) -> None:
+    filter = make_filter(
+        FilterSettings("SSH", (Sourced("from <HOST>$", Origin("f")),), tagged=tagged)
+    )
+    fresh = [f"{NOW - age:.0f} Failed password from 192.0.2.7" for age in (9, 6, 3)]
+    with open(log, "w") as stream:
+        for age in range(5000, 600, -88):  # 50 MB
+            stream.write(f"{NOW - age:.0f} Failed password from 192.0.2.1\n" * 24_000)
+    append(log, *fresh)
+    asked: list[str] = []
+    seen: list[str] = []
+
+    def when(line: str) -> float | None:
+        asked.append(line)
+        return filter.when(line, NOW)
+
+    def matched(line: Line, now: float) -> Match | None:
+        seen.append(line.text)
+        return filter.match(line, now)
+
+    reader.match = matched
+    reader.follow(Logs([str(log)], since=Since(lambda: NOW - 600, when)))
+    reader.poll()
+    assert os.path.getsize(log) > 50e6
+    assert seen[-3:] == fresh and len(seen) < GRAIN / 40 + 10
+    assert len(asked) < 200
+    assert [failure.lines for failure in failures[-3:]] == [(line,) for line in fresh]
 
 
 def test_a_line_without_time_is_not_counted_and_warned_about_once(
@@ -536,3 +571,18 @@ def test_a_source_that_wakes_the_reader_is_hardly_polled(reader: LogReader) -> N
     reader.polltime = 1.0
     reader.run(stop)
     assert calls[-1] == REST
+
+
+def test_who_has_lines_that_take_too_long_leaves_others_as_much_time() -> None:
+    clock = FakeClock(0.0)
+
+    def match(line: Line, now: float) -> None:
+        clock.advance(float(line.text))
+        if line.text != "0.1":
+            raise OutOfTime("the patterns took too long")
+
+    chunks = Chunks()
+    matching = Matching("SSH", MainThread(), clock)
+    for text, rest in (("0.25", 0.25), ("0.1", 0.0), ("60", budget.FIRST)):
+        chunks.fill(iter([Line(text)]))
+        assert matching.match(chunks, match, clock) == rest

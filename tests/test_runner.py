@@ -881,7 +881,6 @@ def test_failing_start_of_who_only_tells_is_said_once_and_it_goes_on_telling(
     assert caplog.text.count("start T") == 1
 
 
-
 # Repair of one action --------------------------------------------------------------------
 
 
@@ -1170,6 +1169,28 @@ def test_family_that_cannot_be_set_up_leaves_what_it_shares_with_the_other() -> 
     assert world.started == {"A4": {"192.0.2.1"}}
 
 
+@pytest.mark.parametrize("base", [True, False])
+def test_check_that_no_repair_helps_does_not_flood_the_log(
+    base: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(base=base)
+    world.start()
+    world.ban("192.0.2.1", bantime=None)
+    world.work()
+    world.broken.add("check SSH")
+    world.runner._check_regularly()
+    world.pass_time(600, step=5)
+    errors = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+    assert "check SSH" in errors.pop(0)
+    assert errors == [] if base else "is not believed" in errors.pop() and not errors
+    world.broken.clear()
+    world.pass_time(2000, step=5)
+    caplog.clear()
+    world.broken.add("check SSH")
+    world.pass_time(20, step=5)
+    assert [one.levelname for one in caplog.records].count("ERROR") == (1 if base else 2)
+
+
 def test_flushed_family_comes_back_and_the_other_is_left_alone() -> None:
     world = World(base=False, SSH=by_family("A"))
     world.start()
@@ -1365,3 +1386,34 @@ def test_firewall_holds_exactly_the_bans_in_force_once_everything_works_again(
 def _with(world: World, ip: str, do: Callable[[Entry], object]) -> None:
     if entry := world.bans.get("SSH", ip_address(ip)):
         do(entry)
+
+
+def test_check_that_fails_although_everything_works_is_not_believed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(base=False, SSH=action("A"))
+    world.broken.add("check A")
+    world.start()
+    entries = [world.ban(f"192.0.2.{number}") for number in (1, 2, 3)]
+    world.work()
+    assert {entry.state for entry in entries} == {State.APPLIED}
+    assert world.started == {"A": {"192.0.2.1", "192.0.2.2", "192.0.2.3"}}
+    world.pass_time(600, step=5)
+    assert caplog.text.count("is not believed any more") == 1
+    assert world.shell.commands.count("start A") <= 2
+
+
+def test_check_that_is_not_believed_is_believed_again_once_it_has_passed() -> None:
+    world = World(base=False, SSH=action("A"))
+    world.broken.add("check A")
+    world.start()
+    world.ban("192.0.2.1")
+    world.work()
+    world.broken.clear()
+    world.check("SSH")
+    world.work()
+    world.started.clear()
+    world.check("SSH")
+    world.work()
+    world.pass_time(200, step=5)
+    assert world.started == {"A": {"192.0.2.1"}}

@@ -405,9 +405,7 @@ def elements(host: Namespace, name: str) -> dict[str, int | None]:
 
 @on_a_real_kernel
 @programs("nft")
-@pytest.mark.parametrize(
-    ("ip", "name"), [("192.0.2.7", "SSH-ip"), ("2001:db8::7", "SSH-ip6")]
-)
+@pytest.mark.parametrize(("ip", "name"), [("192.0.2.7", "SSH-ip"), ("2001:db8::7", "SSH-ip6")])
 def test_nftables_knows_how_long_a_ban_lasts(street: Street, ip: str, name: str) -> None:
     wall = Wall(settings_of("nftables"), shell_in(street.server))
     wall.begin()
@@ -566,9 +564,7 @@ MINE = "# mine\n\nALL: 203.0.113.9\n"
 @pytest.mark.parametrize(
     ("ip", "other"), [("192.0.2.7", "192.0.2.70"), ("2001:db8::7", "2001:db8::70")]
 )
-def test_hostsdeny_denies_the_banned_and_nobody_else(
-    wrapped: Wrapped, ip: str, other: str
-) -> None:
+def test_hostsdeny_denies_the_banned_and_nobody_else(wrapped: Wrapped, ip: str, other: str) -> None:
     wrapped.deny.write_text(MINE)
     ssh = wrapped.wall.ssh
     wrapped.wall.begin()

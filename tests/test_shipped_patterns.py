@@ -109,8 +109,10 @@ def test_the_limits_are_those_of_06(flavour: str) -> None:
 
 @all_flavours
 def test_mail_once_enabled_is_that_of_06(flavour: str) -> None:
-    enabled = text_of(flavour).replace("[MAIL]", "[MAIL]\nenabled = true").replace(
-        "Default: false\nenabled = false\n\n# The mail server", "\n# The mail server"
+    enabled = (
+        text_of(flavour)
+        .replace("[MAIL]", "[MAIL]\nenabled = true")
+        .replace("Default: false\nenabled = false\n\n# The mail server", "\n# The mail server")
     )
     loaded = classic.parse(enabled, flavour)
     assert loaded.problems == () and loaded.settings is not None

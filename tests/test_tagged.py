@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fail2ban.detect import budget
+from fail2ban.detect.linebuffer import Seen
 from fail2ban.detect.match import Line, Match
 from fail2ban.detect.tagged import Hit, TaggedFilter
 from fail2ban.errors import ConfigError
@@ -355,6 +356,16 @@ def test_a_line_that_takes_too_long_is_given_up_and_changes_nothing():
     assert found and len(found.lines) == 2
 
 
+def test_lines_that_make_later_ones_take_too_long_are_forgotten():
+    budget.install()
+    filter = TaggedFilter(settings(r"user=(a|a)+!<SKIPLINES>.*from <HOST>$", maxlines=3))
+    filter._buffer.keep((Seen("user=" + "a" * 64, ""),))
+    with pytest.raises(budget.OutOfTime):
+        filter.match(Line("user=a!", TIME), NOON)
+    assert filter.match(Line("user=a!", TIME), NOON) is None
+    assert filter.match(Line("from 192.0.2.7", TIME), NOON)
+
+
 def test_an_examination_tells_each_step():
     both = TaggedFilter(
         settings("from <HOST>", "to <HOST>", "<F-NOFAIL>to</F-NOFAIL> (?P<dns>x?)", prefix="x")
@@ -430,3 +441,42 @@ BROAD = TaggedFilter(
 @given(st.text(max_size=100), st.floats(0, 4e9), st.none() | st.floats(0, 4e9), st.booleans())
 def test_no_line_makes_a_filter_fail(line, now, known, live):
     BROAD.match(Line(line, known, live=live), now)
+
+
+# When a line was written -------------------------------------------------------------
+
+
+def test_the_time_of_an_innocent_line_is_known_and_a_missing_one_is_none():
+    filter = TaggedFilter(settings("from <HOST>"))
+    assert filter.when(f"{STAMP} hello", NOON) == TIME
+    assert filter.when("hello", NOON) is None
+    undated = TaggedFilter(settings("from <HOST>", dates=("{NONE}",)))
+    assert undated.when(f"{STAMP} hello", NOON) is None
+
+
+def test_looking_for_a_time_follows_date_pattern_and_zone():
+    filter = TaggedFilter(settings("x<HOST>", dates=(r"<%H:%M:%S %d/%m/%Y>",), logtimezone=0))
+    assert filter.when("<11:00:00 14/08/2005> hello", NOON) == NOON + 3600
+
+
+def test_looking_for_a_time_teaches_the_filter_nothing():
+    filter = TaggedFilter(settings("from <HOST>", r"^Failed <HOST>$"))
+    before = [(t.name, t.hits, t.place, t.used) for t in filter.stamps.templates]
+    for text in ("2005-08-14 11:59:30 x", f"{STAMP} from 192.0.2.7", "Aug 14 11:00:00 2005 y"):
+        assert filter.when(text, NOON) is not None
+    assert [(t.name, t.hits, t.place, t.used) for t in filter.stamps.templates] == before
+    # Nor is it the time of the next line.
+    found = filter.match(Line("from 192.0.2.7", live=False), NOON)
+    assert found is None or found.time is None
+
+
+def test_a_time_that_takes_too_long_to_find_is_none():
+    budget.install()
+    filter = TaggedFilter(settings("from <HOST>", dates=("^(?:a|aa)+$",)))
+    assert filter.when("a" * 60 + "!", NOON) is None
+
+
+def test_a_bad_date_pattern_is_reported_once():
+    filter = TaggedFilter(settings("from <HOST>", dates=("(", "%Y-%m-%d")))
+    assert filter.when("2005-08-14 x", NOON) is not None
+    assert len(filter.problems) == 1

@@ -108,9 +108,7 @@ def test_permission_that_is_given_ends_the_wait(waker: Waker, tmp_path: Path) ->
     assert_wakes(waker)
 
 
-def test_what_is_written_to_other_files_does_not_end_the_wait(
-    waker: Waker, tmp_path: Path
-) -> None:
+def test_what_is_written_to_other_files_does_not_end_the_wait(waker: Waker, tmp_path: Path) -> None:
     for name in ("log", "other", "dropped"):
         append(tmp_path / name)
     waker.watch([str(tmp_path / "log"), str(tmp_path / "dropped")])

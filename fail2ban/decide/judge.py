@@ -27,6 +27,10 @@ from fail2ban.records import Failure, Id, JailSettings, Ticket
 #: Seconds between two complaints about one address that gets through its ban.
 COMPLAINT_INTERVAL = 60.0
 
+#: Seconds for which a failure is as good as of now: clocks differ, and many logs
+#: show whole seconds.
+FRESH = 60.0
+
 
 @dataclass(frozen=True)
 class Court:
@@ -190,7 +194,11 @@ class Judge:
         """Order a ban, as long as it is to be from the first moment on."""
         now = self._court.clock()
         bans = self._past(ticket.id, now).bans
-        entry = self._bans.ban(ticket, self._times.seconds(bans), now, bans + 1)
+        seconds, start = self._times.seconds(bans), self._start(ticket, now)
+        if seconds is not None and start < now and start + seconds <= now:
+            self._court.notices.expired(ticket)
+            return
+        entry = self._bans.ban(ticket, seconds, start, bans + 1)
         if entry is None:
             self._complain(ticket, now)
             return
@@ -198,6 +206,11 @@ class Judge:
         self._court.history.add(ban)
         if bans and self._settings.growth and self._settings.bantime is not None:
             self._court.notices.increased(ban)
+
+    def _start(self, ticket: Ticket, now: float) -> float:
+        """Return when a ban begins: in the classic language now, in a tree with its failure."""
+        late = self._settings.filter.tagged and now - ticket.time > FRESH
+        return ticket.time if late else now
 
     def _complain(self, ticket: Ticket, now: float) -> None:
         """An address fails although it is banned: say so, ban it once more, and for longer.

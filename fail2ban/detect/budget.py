@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import ParamSpec, TypeVar
+from threading import get_ident
+from typing import TypeVar, TypeVarTuple
 
 from fail2ban.errors import Fail2BanError
 
-P = ParamSpec("P")
+Args = TypeVarTuple("Args")
 T = TypeVar("T")
 
 #: Seconds of processor time that one line may cost at first, and once lines of
@@ -68,13 +68,13 @@ _watch = _Watch()
 def install() -> None:
     """Make searches on the main thread interruptible; called on the main thread."""
     signal.signal(signal.SIGPROF, _watch.tick)
-    _watch.thread = threading.get_ident()
+    _watch.thread = get_ident()
 
 
 @contextlib.contextmanager
 def ticking() -> Iterator[None]:
     """Keep the clock of `limited` running, which makes many short calls cheaper."""
-    if _watch.ticking or threading.get_ident() != _watch.thread:
+    if _watch.ticking or get_ident() != _watch.thread:
         yield
         return
     try:
@@ -87,7 +87,7 @@ def ticking() -> Iterator[None]:
         _watch.ticking = False
 
 
-def limited(seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def limited(seconds: float, function: Callable[[*Args], T], *args: *Args) -> T:
     """Return what `function` returns, unless it takes more processor time than `seconds`.
 
     It may be interrupted anywhere, so it must not change anything that lasts.
@@ -95,17 +95,34 @@ def limited(seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P
     Raises:
         OutOfTime: it took longer; only on the main thread, after `install`.
     """
-    if threading.get_ident() != _watch.thread:
-        return function(*args, **kwargs)
-    if not _watch.ticking:
+    watch = _watch
+    if get_ident() != watch.thread:
+        return function(*args)
+    if not watch.ticking:
         with ticking():
-            return limited(seconds, function, *args, **kwargs)
-    _watch.start = None
+            return limited(seconds, function, *args)
+    watch.start = None
     try:
-        _watch.seconds = seconds
-        return function(*args, **kwargs)
+        watch.seconds = seconds
+        return function(*args)
     finally:
-        _watch.seconds = None
+        watch.seconds = None
+
+
+@contextlib.contextmanager
+def unlimited() -> Iterator[None]:
+    """Let a part of what is `limited` take its time.
+
+    For what must not be interrupted: `logging` would keep its lock for ever.
+    """
+    if get_ident() != _watch.thread:
+        yield
+        return
+    seconds, _watch.seconds = _watch.seconds, None
+    try:
+        yield
+    finally:
+        _watch.seconds = seconds
 
 
 class Allowance:
@@ -127,7 +144,9 @@ class Allowance:
 
     @property
     def seconds(self) -> float:
-        if self._strikes and self._clock() - self._last > self._RECOVERY:
+        if not self._strikes:
+            return FIRST
+        if self._clock() - self._last > self._RECOVERY:
             self._strikes = 0
         return max(LEAST, FIRST * 0.5**self._strikes)
 

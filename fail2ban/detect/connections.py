@@ -26,6 +26,8 @@ from fail2ban.records import Capture, UseDns
 SIZE, LIFETIME = 1000, 300.0
 #: Lines kept of one connection, the newest, and names of users, the first.
 MAX_LINES, MAX_USERS = 100, 100
+#: Characters of each of them.
+LENGTH = 512
 
 #: Groups in which a host name may stand, and what belongs to it.
 _NAMES = ("dns", "host", "cidr")
@@ -132,7 +134,7 @@ def _join(
     identity = identify(joined, usedns)
     verdict = _verdict(identity, innocent, bool(groups.get("mlfid")))
     together = (*before.lines, *lines)[-MAX_LINES:]
-    kept = () if verdict == "failure" else together
+    kept = () if verdict == "failure" else tuple(line[:LENGTH] for line in together)
     after = _Connection(joined, users, kept, verdict == "pending")
     return Outcome(verdict, together, identity, joined), after
 
@@ -166,5 +168,5 @@ def _is_address(name: str, groups: Mapping[str, Capture]) -> bool:
 
 def _users(before: frozenset[str], groups: Mapping[str, Capture]) -> frozenset[str]:
     user = groups.get("user", "")
-    text = user if isinstance(user, str) else " ".join(user)
+    text = (user if isinstance(user, str) else " ".join(user))[:LENGTH]
     return before | {text} if text and len(before) < MAX_USERS else before

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, Protocol, TypeVar
 
+from fail2ban.detect.budget import unlimited
 from fail2ban.detect.directives import C_NAMES, Names, Reader, Translator, read_parts
 from fail2ban.detect.moments import moment
 
@@ -22,6 +23,9 @@ class Dates(Protocol):
 
     def find(self, line: str, now: float) -> float | None:
         """Return seconds since the epoch; None where the line has no timestamp."""
+
+    def peek(self, line: str, now: float) -> float | None:
+        """Return the same of a line that need not be a failure, and report nothing."""
 
 
 class ClassicDates:
@@ -56,15 +60,26 @@ class ClassicDates:
 
     def find(self, line: str, now: float) -> float | None:
         """Return seconds since the epoch; None where the line has no timestamp."""
+        try:
+            return self._find(line, now)
+        except ValueError as error:
+            with unlimited():
+                self._report(error)
+            return None
+
+    def peek(self, line: str, now: float) -> float | None:
+        """Return what `find` does, and report nothing."""
+        try:
+            return self._find(line, now)
+        except ValueError:
+            return None
+
+    def _find(self, line: str, now: float) -> float | None:
         found = self._search(line)
         if not found:
             return None
         text = found[0]
-        try:
-            return self._cache.get(text, now, lambda: self._convert(text, now))
-        except ValueError as error:
-            self._report(error)
-            return None
+        return self._cache.get(text, now, lambda: self._convert(text, now))
 
     def _convert(self, text: str, now: float) -> float:
         found = self._fit.fullmatch(text)
@@ -141,6 +156,8 @@ class UsualDates:
         except ValueError:
             # It only looks like one, as "Feb 30 12:00:00" does.
             return None
+
+    peek = find  # it reports nothing
 
 
 Key = TypeVar("Key", bound=Hashable)

@@ -94,7 +94,7 @@ def _seconds(entry: Entry, name: str) -> float | None:
     """Return a field that holds microseconds; None if it does not."""
     try:
         return int(_one(entry, name)) / 1e6
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

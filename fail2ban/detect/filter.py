@@ -58,6 +58,14 @@ class Filter:
             self._allowance.exceeded()
             raise
 
+    def when(self, line: str, now: float) -> float | None:
+        """Return what the timestamp of a line says, see `Matcher`."""
+        try:
+            return limited(self._allowance.seconds, self._dates.peek, line, now)
+        except OutOfTime:
+            self._allowance.exceeded()
+            return None
+
     def _match(self, line: Line, now: float) -> Match | None:
         for failregex in self._failregex:
             if found := failregex.regex.search(line.text):

@@ -221,11 +221,19 @@ class Follower:
         with self._changed:
             sources = [source for source in self._sources if not source.waiting]
             before = self._position
+        served = []
         for source in sources:
-            if not source.skips(point) and not source.offer(entry, point, said):
+            if source.skips(point):
+                continue
+            if source.offer(entry, point, said):
+                served.append(source)
+            else:
                 self._leave_behind(source, before)
         with self._changed:
             self._position = point
+            for source in served:
+                if source.waiting:  # it has come to want something else, but had this
+                    source.point = point
 
     def _leave_behind(self, source: Reading, before: Point | None) -> None:
         log.warning(

@@ -41,10 +41,14 @@ def captured(*matches: re.Match[str] | None) -> dict[str, Capture]:
     return groups
 
 
+#: Characters kept of a capture; enough for any command.
+LONGEST = 1000
+
+
 def shown(groups: Mapping[str, Capture]) -> dict[str, Capture]:
     """Return what of the groups may interest who acts on a failure."""
     return {
-        name: text
+        name: text[:LONGEST] if isinstance(text, str) else tuple(part[:LONGEST] for part in text)
         for name, text in groups.items()
         if name not in _MARKS and not name.startswith("skiplines")
     }

@@ -22,6 +22,10 @@ Groups = Mapping[str, Capture]
 WHO = (*ADDRESS_GROUPS, "cidr")
 
 
+#: Characters that an id may have. Cut, it would be another.
+LONGEST_ID = 1000
+
+
 class NoAddress(ValueError):
     """What a pattern took for an address is none. Says what it is."""
 
@@ -69,7 +73,7 @@ def _host(text: str, cidr: str, usedns: UseDns) -> Id | None:
     if address := parse_address(text):
         return _network(address, cidr) or address
     if usedns == "raw":
-        return text
+        return _not_too_long(text)
     if _LOOK_ALIKE.fullmatch(text):
         raise NoAddress(f"{text!r} is no address")
     return None if usedns == "no" else text
@@ -98,4 +102,10 @@ def _id(text: str) -> Id:
         return address
     front, slash, cidr = text.strip("[]").partition("/")
     address = parse_address(front) if slash else None
-    return (address and _network(address, cidr)) or text
+    return (address and _network(address, cidr)) or _not_too_long(text)
+
+
+def _not_too_long(text: str) -> str:
+    if len(text) > LONGEST_ID:
+        raise NoAddress(f"{text[:40]!r}... is too long for an id")
+    return text

@@ -10,6 +10,9 @@ from fail2ban.detect.encoding import UTF8, Encoding
 #: Bytes of one line that are kept; no line that matters is as long.
 LINE_LIMIT = 64 * 1024
 
+#: What may not be part of the text of a line.
+_UNUSUAL = "\0\r\ufeff"
+
 
 class LineSplitter:
     """Cut a stream of bytes at its newlines, whatever the pieces it comes in.
@@ -46,7 +49,7 @@ class LineSplitter:
             self._skip_nuls = not data
         *whole, half = self.encoding.split(self._half + data)
         self._half = self._shortened(self.encoding.without_nuls(half))
-        return map(self._text, whole)
+        return iter(self._usual(whole) or map(self._text, whole))
 
     def resume(self) -> None:
         """Expect the rest of the half line at the start of a truncated file."""
@@ -69,6 +72,18 @@ class LineSplitter:
         if len(half) <= LINE_LIMIT + width:
             return half
         return half[: LINE_LIMIT + width] + half[len(half) - len(half) % width :]
+
+    def _usual(self, whole: list[bytes]) -> list[str] | None:
+        """Return the texts of all lines at once, if none of them needs a closer look."""
+        if not whole or self.encoding.name != UTF8.name or max(map(len, whole)) > LINE_LIMIT:
+            return None
+        try:
+            text = b"\n".join(whole).decode()
+        except UnicodeDecodeError:
+            return None
+        if any(character in text for character in _UNUSUAL):
+            return None
+        return text.split("\n")
 
     def _text(self, line: bytes) -> str:
         line = self.encoding.without_nuls(line)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from functools import partial
 
 from fail2ban.detect.copies import CHUNK, Recovery
 from fail2ban.detect.encoding import UTF8, Encoding
@@ -26,6 +27,7 @@ from fail2ban.detect.position import (
     ident_of,
     open_regular,
 )
+from fail2ban.detect.seek import Since, first_at
 
 log = logging.getLogger(__name__)
 
@@ -235,20 +237,30 @@ class LogFile:
     # Comparing, to know a copy by its text -----------------------------------
 
     def start_at(self, offset: int) -> None:
-        """Count everything before `offset` as read."""
+        """Count everything before `offset` as read; nothing, if the file is shorter now."""
         if self._fd is not None:
-            self.here = Position.at(self._fd, offset)
+            here = Position.at(self._fd, offset)
+            self.here = here if len(here.tail) == min(offset, TAIL_SIZE) else Position()
 
     def start_at_line(self, offset: int) -> None:
         """Count every line before `offset` as read; one without an end is not."""
         if self._fd is None:
             return
-        encoding = self.lines.encoding.settle(os.pread(self._fd, HEAD_SIZE, 0))
+        encoding = self._settled(self._fd)
         begin = max(0, offset - LINE_LIMIT)
         begin -= begin % encoding.width
         half = encoding.split(os.pread(self._fd, offset - begin, begin))[-1]
         # A line that is too long has no beginning here.
         self.start_at(offset - len(half) if len(half) < offset - begin or begin == 0 else offset)
+
+    def start_since(self, size: int, since: Since) -> None:
+        """Count lines among the first `size` bytes as read that are too old to matter."""
+        if self._fd is not None:
+            read, encoding = partial(os.pread, self._fd), self._settled(self._fd)
+            self.start_at(first_at(read, size, since.moment(), since.when, encoding))
+
+    def _settled(self, fd: int) -> Encoding:
+        return self.lines.encoding.settle(os.pread(fd, HEAD_SIZE, 0))
 
     @property
     def line_start(self) -> int:

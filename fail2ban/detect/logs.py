@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterable, Iterator
 from fail2ban.detect.encoding import Encoding
 from fail2ban.detect.logfile import LogFile
 from fail2ban.detect.match import Line
-from fail2ban.detect.paths import INTERVAL, Found, Paths, Tails, Troubles, watchable
+from fail2ban.detect.paths import INTERVAL, FirstLook, Found, Paths, Troubles, watchable
 from fail2ban.detect.position import Ident
+from fail2ban.detect.seek import Since
 
 #: Seconds without growth after which a file that lost its path is let go.
 GRACE = 30.0
@@ -41,6 +42,8 @@ class Logs:
         tails: those of `patterns` whose files are read from their present end
             on; such as appear later are read whole.
         encoding: of all files, a codec of Python; empty for UTF-8.
+        since: from when on lines matter that are there already: older ones are
+            left out, most of them. None: all do.
 
     Attributes:
         revision: changes when other files are followed, or under other paths.
@@ -58,12 +61,15 @@ class Logs:
         clock: Callable[[], float] = time.monotonic,
         tails: Iterable[str] = (),
         encoding: str = "",
+        since: Since | None = None,
     ) -> None:
         self.revision = 0
         self._clock = clock
         self._troubles = Troubles()
         self._paths = Paths(patterns, self._troubles)
-        self._tails = Tails(tails)
+        self._present = FirstLook(self._paths.patterns)
+        self._tails = FirstLook(tails)
+        self._since = since
         self._encoding = Encoding(encoding)
         self._wanted = self._paths.patterns, frozenset(tails), self._encoding
         self._changed = False
@@ -130,6 +136,7 @@ class Logs:
         if changed := self._changed:
             self._change()
         visible = self._paths.look(now)
+        self._present.look(visible, self._files)
         self._tails.look(visible, self._files)
         self._crowded = False
         for ident, (path, status) in sorted(visible.items(), key=_age):
@@ -138,7 +145,7 @@ class Logs:
         if changed:
             self._drop_unwanted()
         for file in self._files.values():
-            if file.undecided:
+            if file.undecided and file.is_open:
                 self._decide(file)
         self._troubles.forget_others({*self._files, *self._paths.names()})
 
@@ -146,6 +153,7 @@ class Logs:
         self._changed = False
         patterns, tails, encoding = self._wanted
         self._paths.change(patterns)
+        self._present.change(frozenset(patterns))
         self._tails.change(tails)
         if encoding.name != self._encoding.name:
             self._encoding = encoding
@@ -211,24 +219,31 @@ class Logs:
     def _decide(self, file: LogFile) -> None:
         """Find out where to begin: a copy of a log that we follow is not read twice."""
         others = [other for other in self._files.values() if not other.undecided]
-        end = self._tails.ends.pop(file.ident, None)
         try:
-            if end is not None:
+            if (end := self._tails.sizes.get(file.ident)) is not None:
                 file.start_at_line(end)
-                file.live, file.undecided = True, False
+                file.live = True
+            elif start := next(filter(None, (other.read_in(file) for other in others)), None):
+                file.start_at(start)
+            elif self._may_be_copy(file, others):
                 return
-            start = next(filter(None, (other.read_in(file) for other in others)), None)
-            if start is None and self._may_be_copy(file, others):
-                return
-            if start is None:
-                # Say an editor has written the file anew.
-                same = (other.line_start for other in others if other.is_continued_by(file))
-                start = next(same, 0)
-            file.start_at(start)
+            else:
+                self._begin(file, others)
         except OSError as error:
             self._suspend(file, error)
         else:
             file.undecided = False
+            for look in (self._present, self._tails):
+                look.sizes.pop(file.ident, None)
+
+    def _begin(self, file: LogFile, others: list[LogFile]) -> None:
+        """Begin a file of its own, unless an editor has written an old one anew."""
+        same = (other.line_start for other in others if other.is_continued_by(file))
+        size = self._present.sizes.get(file.ident)
+        if (start := next(same, None)) is None and size is not None and self._since:
+            file.start_since(size, self._since)
+        else:
+            file.start_at(start or 0)
 
     def _may_be_copy(self, file: LogFile, others: list[LogFile]) -> bool:
         if file.ident in self._paths.expected:

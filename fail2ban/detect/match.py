@@ -65,5 +65,17 @@ class Matcher(Protocol):
 
         Raises:
             OutOfTime: the patterns take too long for this line; it is given up,
-                and the state is that before it.
+                and so are lines before it that were searched together with it;
+                else the state is that before it.
+        """
+
+    def when(self, line: str, now: float) -> float | None:
+        """Return what the timestamp of a line says, whomever the line blames.
+
+        Seconds since the epoch; None where there is none, or finding it takes too
+        long. For whoever looks for his place in a log: nothing is remembered that
+        could change what `match` returns.
+
+        Args:
+            now: as for `match`.
         """

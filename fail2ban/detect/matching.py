@@ -11,8 +11,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 
-from fail2ban.detect.budget import OutOfTime, ticking
+from fail2ban.detect.budget import FIRST, OutOfTime, ticking
 from fail2ban.detect.mainthread import MainThread
 from fail2ban.detect.match import Line, Match
 from fail2ban.text import printable
@@ -48,11 +49,11 @@ class Chunks:
 
         Takes what is there: nobody waits for a chunk to become full.
         """
-        size = 0
-        for line in batch:
-            self.lines.append(line)
+        size, add = 0, self.lines.append
+        for line in islice(batch, LINES - len(self.lines)):
+            add(line)
             size += len(line.text)
-            if len(self.lines) >= LINES or size >= SIZE:
+            if size >= SIZE:
                 break
         return bool(self.lines)
 
@@ -75,8 +76,12 @@ class Matching:
         self._main, self._ticks = main, ticks
         self._complaints = _Complaints(jail, ticks)
 
-    def match(self, chunks: Chunks, match: MatchLine, clock: Callable[[], float]) -> None:
+    def match(self, chunks: Chunks, match: MatchLine, clock: Callable[[], float]) -> float:
         """Match some of the lines, at least one, and take them away.
+
+        Returns:
+            Seconds to wait before the next call. Who has had lines that take too
+            long leaves the interpreter to others for as long as he had it.
 
         Args:
             clock: seconds since the epoch, for `match`.
@@ -84,10 +89,13 @@ class Matching:
         Raises:
             Closed: the main thread matches no more; the lines are still there.
         """
+        start = self._ticks()
         failed = self._main.call(lambda: self._match(chunks, match, clock))
+        rest = min(self._ticks() - start, FIRST) if failed else 0.0
         for line, error in failed:
             self.given_up += 1
             self._complaints.add(line, error)
+        return rest
 
     def idle(self) -> None:
         """Say what is left to be said; called now and then."""
@@ -98,16 +106,17 @@ class Matching:
     ) -> list[tuple[Line, OutOfTime]]:
         """Do it; on the main thread."""
         failed: list[tuple[Line, OutOfTime]] = []
-        end = self._ticks() + SLICE
+        ticks, lines = self._ticks, chunks.lines
+        end = ticks() + SLICE
         with ticking():
-            while chunks.lines:
-                line = chunks.lines.popleft()
+            while lines:
+                line = lines.popleft()
                 try:
                     if found := match(line, clock()):
                         chunks.matches.append(found)
                 except OutOfTime as error:
                     failed.append((line, error))
-                if self._ticks() >= end:
+                if ticks() >= end:
                     break
         return failed
 

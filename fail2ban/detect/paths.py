@@ -152,25 +152,25 @@ class Paths:
                 self.matching.setdefault(ident_of(status), (path, status))
 
 
-class Tails:
-    """Where to begin in files that are not read from their start.
+class FirstLook:
+    """The files that were there when their pattern was looked at for the first time.
 
     Args:
-        patterns: whose files that are there at the first look are such.
+        patterns: paths or wildcards.
 
     Attributes:
-        ends: how long such files were, until somebody asks.
+        sizes: how long such files were then; whoever has dealt with one removes it.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self.ends: dict[Ident, int] = {}
+        self.sizes: dict[Ident, int] = {}
         self._patterns = self._new = frozenset(patterns)
 
     def look(self, visible: Found, known: Container[Ident]) -> None:
         """Note what the first look at new patterns has found."""
         for ident, (path, status) in visible.items() if self._new else ():
             if ident not in known and any(leads_to(pattern, path) for pattern in self._new):
-                self.ends[ident] = status.st_size
+                self.sizes[ident] = status.st_size
         self._new = frozenset()
 
     def change(self, patterns: frozenset[str]) -> None:

@@ -143,7 +143,8 @@ class LogReader:
                     return False
             if not chunks.lines:
                 return True
-            self._matching.match(chunks, self.match, self.clock)
+            if rest := self._matching.match(chunks, self.match, self.clock):
+                stop.wait(rest)
         return False
 
     def _judge(self, match: Match) -> None:

@@ -3,7 +3,9 @@
 
 The patterns see the line without its timestamp. Finding out what they see changes
 nothing that lasts, so a line can be given up at any moment; what is remembered
-(lines, connections, the last timestamp) changes after that.
+(lines, connections, the last timestamp) changes after that. Only the lines that
+were searched together with it are forgotten then: they may be what takes so long,
+and would make us give up every line to come.
 
 Source: jail-conf.md sections 7 and 8.6, and items 2, 10, 11 and 12 of section 16.
 """
@@ -11,6 +13,7 @@ Source: jail-conf.md sections 7 and 8.6, and items 2, 10, 11 and 12 of section 1
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fail2ban.detect.budget import Allowance, OutOfTime, limited
@@ -81,9 +84,9 @@ class TaggedFilter:
     def __init__(self, settings: FilterSettings, doubting: bool = True) -> None:
         self._section, self._usedns = settings.section, settings.usedns
         found: list[Problem] = []
-        self.stamps = StampFinder(
-            settings.datepattern, settings.section, settings.logtimezone, found.append
-        )
+        self.stamps = _finder(settings, found.append)
+        self._peeking: StampFinder | None = None
+        self._settings = settings
         try:
             self.patterns = Patterns(settings)
         except ConfigError as error:
@@ -101,6 +104,17 @@ class TaggedFilter:
             return hit.match if hit.verdict == "failure" else None
         return None
 
+    def when(self, line: str, now: float) -> float | None:
+        """Return what the timestamp of a line says, see `Matcher`."""
+        # What is learned from a few old lines is kept apart.
+        finder = self._peeking = self._peeking or _finder(self._settings, _ignore)
+        try:
+            stamp = limited(self._allowance.seconds, finder.find, line, now)
+        except OutOfTime:
+            self._allowance.exceeded()
+            return None
+        return stamp.time if stamp else None
+
     def examine(self, line: Line, now: float, every: bool = True) -> Examination:
         """Find out all about a line, and remember what lines after it need.
 
@@ -117,6 +131,7 @@ class TaggedFilter:
             stamp, sight = limited(seconds, self._look, line, now, every)
         except OutOfTime as error:
             self._allowance.exceeded()
+            self._buffer.keep(())
             raise OutOfTime(self._blame()) from error
         if stamp and stamp.time is not None:
             self._times.note(stamp.time)
@@ -171,3 +186,11 @@ class TaggedFilter:
         time = self._times.settle(line, stamp.time if stamp else None, dated, now)
         host, is_name, fid = identity
         return Match(host, time, outcome.lines, is_name, fid, outcome.groups)
+
+
+def _finder(settings: FilterSettings, report: Callable[[Problem], None]) -> StampFinder:
+    return StampFinder(settings.datepattern, settings.section, settings.logtimezone, report)
+
+
+def _ignore(problem: Problem) -> None:
+    """Do without a report: there has been the same one before."""

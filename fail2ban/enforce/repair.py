@@ -56,7 +56,7 @@ class Repairer:
             site.firewall.check(site.scopes)
         except CommandError:
             return False
-        return site.firewall.can_check
+        return site.checkable
 
     def check(self, site: Site) -> bool:
         """Tell whether an action's work is as we left it; if not, see to that."""
@@ -65,9 +65,16 @@ class Repairer:
         try:
             site.firewall.check(site.scopes)
         except CommandError as error:
-            report(error)
+            if site.doubted:
+                return True
+            # What no repair helps against would be an error again every few seconds.
+            report(error, logging.INFO if site.complaining else logging.ERROR)
+            site.complaining = True
             self._repair(site)
             return False
+        if site.complaining:
+            log.info("%s: the check passes again", site)
+        site.complaining = site.doubted = False
         return True
 
     def check_jail(self, jail: str) -> bool:
@@ -87,7 +94,7 @@ class Repairer:
             return False  # it could not be started for the first time
         if self.intact(site):
             return False
-        if not site.firewall.can_check:
+        if not site.checkable:
             part = entry.part(site.name)
             if part.repaired:
                 return False
@@ -139,7 +146,22 @@ class Repairer:
             self._builder.ban_again(site)
         if self._builder.set_up() and self._has_helped([site], entry):
             site.repairs = 0
+        elif self._is_endless and self._all_in_force(site) and not self.intact(site):
+            # It would keep us from banning anybody until the next repair, and so on.
+            site.doubted, site.repairs = True, 0
+            text = "%s: the check fails although everything works: it is not believed any more"
+            log.error(text, site)
         return True
+
+    @property
+    def _is_endless(self) -> bool:
+        """Whether repairs that do not help never end the daemon."""
+        return self._builder.settings.maxreinits < 0
+
+    def _all_in_force(self, site: Site) -> bool:
+        """Tell whether an action holds all whom it should hold, and that is somebody."""
+        parts = [e.part(site.name) for e in self._bans.of(site.jail) if not e.lifting]
+        return bool(parts) and all(part.state is State.APPLIED for part in parts)
 
     def _mend(self, site: Site) -> bool:
         """Run the repair command, if there is one; tell whether the check passes now."""
@@ -167,7 +189,7 @@ class Repairer:
 
     def _has_helped(self, sites: list[Site], entry: Entry | None) -> bool:
         """Tell whether a repair has made good what was wrong."""
-        checkable = [site for site in sites if site.firewall.can_check]
+        checkable = [site for site in sites if site.checkable]
         return all(self.intact(site) for site in checkable) and (
             entry is None or entry.state is not State.FAILED
         )

@@ -177,7 +177,7 @@ class Runner:
         if not site.up:
             return self._enforcer.fail(site, entry, NOT_SET_UP)
         try:
-            if entry.ban.family in site.scopes:
+            if entry.ban.family in site.scopes and site.checkable:
                 site.firewall.check([entry.ban.family])
             self._enforcer.apply(site, entry)
         except CommandError as error:

@@ -60,7 +60,8 @@ class Site:
         repairs: in a row without success.
         repair_allowed: when the next may be, in ticks; 0: at any time.
         check_due: one is waiting for that moment.
-        complaining: its last command failed; of an action that only tells.
+        complaining: its last check failed; its last command of an action that only tells.
+        doubted: its check fails even where everything works.
     """
 
     firewall: Firewall
@@ -75,6 +76,12 @@ class Site:
     repair_allowed: float = 0.0
     check_due: bool = False
     complaining: bool = False
+    doubted: bool = False
+
+    @property
+    def checkable(self) -> bool:
+        """Whether there is a check that is worth asking."""
+        return self.firewall.can_check and not self.doubted
 
     @property
     def jail(self) -> str:

@@ -38,9 +38,7 @@ class Host:
         self.out, self.log = root / "out", root / "f2b.log"
         self.out.touch()
 
-    def config(
-        self, *sections: str, default: str = "", extra: str = "", **options: str
-    ) -> str:
+    def config(self, *sections: str, default: str = "", extra: str = "", **options: str) -> str:
         """Return a configuration.
 
         Args:
@@ -55,9 +53,7 @@ class Host:
         ]
         return self.defaults.format(root=self.root) + default + "".join(texts) + extra
 
-    def attack(
-        self, ip: str, section: str = "SSH", user: str = "root", age: float = 0.0
-    ) -> None:
+    def attack(self, ip: str, section: str = "SSH", user: str = "root", age: float = 0.0) -> None:
         """Log a failure; `age` in seconds."""
         moment = time.strftime("%b %d %H:%M:%S", time.localtime(time.time() - age))
         with (self.root / f"{section}.log").open("a", newline="") as log:

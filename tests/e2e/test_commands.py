@@ -118,7 +118,9 @@ def test_a_failing_ban_is_an_error_once_however_often_it_is_tried(host: NotingHo
         assert daemon.count(r"Ban \(") == 0
 
 
-def test_commands_that_cannot_start_end_the_daemon_after_maxreinits_attempts(host: NotingHost) -> None:
+def test_commands_that_cannot_start_end_the_daemon_after_maxreinits_attempts(
+    host: NotingHost,
+) -> None:
     default = "maxreinits = 2\n"
     config = host.config("SSH", "Web", default=default, fwstart="false")
     with RunningDaemon(host.root, config) as daemon:

@@ -589,7 +589,9 @@ def test_a_file_that_cannot_be_used_changes_nothing_at_a_reload(
 
 
 @needs_root
-def test_other_limits_hold_from_the_reload_on_and_an_ignored_address_is_let_go(host: Machine) -> None:
+def test_other_limits_hold_from_the_reload_on_and_an_ignored_address_is_let_go(
+    host: Machine,
+) -> None:
     with RunningDaemon(host.root, host.config("SSH\nmaxfailures = 2")) as daemon:
         for _ in range(2):
             host.attack(ATTACKER)
