@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words of a ban's life, and that those who read our log understand them."""
+"""The words of a ban's life, and that those who read our log are not misled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Callable
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,12 +14,9 @@ from hypothesis import strategies as st
 
 from fail2ban import notices
 from fail2ban.durations import moment
-from fail2ban.messages import Messages
 from fail2ban.notices import Notices
-from fail2ban.records import Ban, Failure, Id, LogSettings, Ticket
+from fail2ban.records import Ban, Failure, Id, Ticket
 from tests.helpers import NOW, failure, ticket
-
-RECIDIVE = Path("/tmp/peer/root/etc/fail2ban/filter.d/recidive.conf")
 
 
 def ban(id: Id = "192.0.2.1", end: float | None = NOW + 600, **changes: bool) -> Ban:
@@ -143,70 +139,7 @@ def test_text_that_could_be_read_otherwise_is_quoted(id: Id, shown: str) -> None
     assert notices.shown(id) == shown
 
 
-# Read by the recidive filter --------------------------------------------------
-
-
-def recidive() -> re.Pattern[str]:
-    """Return the pattern of the stock filter for lines of a file.
-
-    Its prefix of syslog lines may be absent, and is, in a file of ours.
-    """
-    if not RECIDIVE.exists():
-        pytest.skip(f"{RECIDIVE} is not there: no stock filter to try")
-    found = re.search(r"^failregex = (.*)$", RECIDIVE.read_text(), re.MULTILINE)
-    assert found
-    return compiled(found[1])
-
-
-def compiled(pattern: str) -> re.Pattern[str]:
-    values = {
-        "%(__prefix_line)s": r"\s*",
-        "%(__pid_re)s": r"(?:\[\d+\])",
-        "%(_jailname)s": "recidive",
-        "<HOST>": r"(?P<host>\[?[\w.:%/-]+\]?)",
-    }
-    for name, value in values.items():
-        pattern = pattern.replace(name, value)
-    return re.compile(pattern)
-
-
-def written(path: Path, tell: Callable[[Notices], None], dates: bool = False) -> list[str]:
-    """Return what stands in a log file, without the dates as a filter sees it."""
-    settings = LogSettings(targets=(str(path),), aligned=True, level=logging.DEBUG)
-    level = logging.getLogger().level
-    messages = Messages(settings, console=False)
-    tell(notices.of(modern=True))
-    messages.close()
-    logging.getLogger().setLevel(level)
-    stamp = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}")
-    return [stamp.sub("", line) for line in path.read_text().splitlines()]
-
-
-@pytest.mark.parametrize("ip", ["192.0.2.1", "2001:db8::1"])
-def test_stock_recidive_filter_reads_our_bans(ip: str, tmp_path: Path) -> None:
-    (line,) = written(tmp_path / "log", lambda n: n.banned(Ban(NOW, None, ticket(ip))))
-    found = recidive().search(line)
-    assert found and found["host"] == ip
-
-
-def test_stock_recidive_filter_reads_nothing_else_of_ours(tmp_path: Path) -> None:
-    def tell(n: Notices) -> None:
-        n.found(failure())
-        n.found_again(failure(), 1, 2, True)
-        n.ignored(failure(), "ip")
-        n.banned(ban(restored=True))
-        n.increased(ban())
-        n.rebanned(ban())
-        n.unbanned(ban())
-        n.repealed(ban())
-        n.already_banned(ban().ticket)
-        n.expired(ban().ticket)
-        n.ban_failed(ban(), "x] Ban 192.0.2.9")
-        n.restoring()
-
-    lines = written(tmp_path / "log", tell)
-    assert len(lines) == 12
-    assert [line for line in lines if recidive().search(line)] == []
+# What a name may do ----------------------------------------------------------
 
 
 @given(text=st.text(max_size=10), ip=st.sampled_from(["192.0.2.9", "2001:db8::9"]))
