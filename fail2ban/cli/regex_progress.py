@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 #: Bytes of a file from which on there is a bar.
-LARGE = 32 * 1024 * 1024
+LARGE = 4 * 1024 * 1024
 
 
 @contextlib.contextmanager
