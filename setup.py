@@ -44,11 +44,14 @@ setup(
     license="GPL-2.0-or-later",
     python_requires=">=3.11",
     packages=find_packages(include=["fail2ban", "fail2ban.*"]),
-    scripts=["bin/fail2ban", "bin/fail2ban-server", "bin/fail2ban-regex"],
+    scripts=["bin/fail2ban", "bin/fail2ban-server", "bin/fail2ban-client", "bin/fail2ban-regex"],
     install_requires=REQUIRED,
     extras_require={"test": TESTS},
     data_files=[
-        ("share/man/man1", ["man/fail2ban-server.1", "man/fail2ban-regex.1"]),
+        (
+            "share/man/man1",
+            ["man/fail2ban-server.1", "man/fail2ban-client.1", "man/fail2ban-regex.1"],
+        ),
         ("share/man/man5", ["man/fail2ban.conf.5", "man/jail.conf.5"]),
         ("share/man/man8", ["man/fail2ban.8"]),
         (

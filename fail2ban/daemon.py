@@ -21,6 +21,8 @@ from daemon import DaemonContext
 from fail2ban import __version__, notices
 from fail2ban.config.classic import MAIL
 from fail2ban.config.loaded import Loaded
+from fail2ban.control.commands import Commands
+from fail2ban.control.server import ControlServer
 from fail2ban.decide.history import Memory
 from fail2ban.decide.hosts import Hosts
 from fail2ban.decide.ignore import OwnAddresses
@@ -48,9 +50,11 @@ from fail2ban.records import (
     Ban,
     JailSettings,
     MailSettings,
+    Origin,
     Problem,
     Settings,
 )
+from fail2ban.steering import Steering, Wheel
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +168,25 @@ class Daemon:
         self._main = MainThread(self._ring)
         self._services = self._make_services()
         self._jails = Jails(self._services, self._reconfigure)
+        self._control = self._make_control()
         self._mail: _MailThread | None = None
+
+    def _make_control(self) -> ControlServer | None:
+        """Return who takes commands from clients, if the settings name a socket."""
+        if not self._settings.socket:
+            return None
+        wheel = Wheel(
+            jails=self._jails,
+            bans=self._runner.bans,
+            main=self._main,
+            messages=self._messages,
+            settings=lambda: self._settings,
+            lift_all=self._runner.lift_all,
+            reload=self._reload,
+            stop=functools.partial(self._tell, Event.END),
+            clock=time.time,
+        )
+        return ControlServer(self._settings.socket, Commands(Steering(wheel)).execute)
 
     def _make_runner(self) -> Runner:
         settings = self._settings
@@ -248,13 +270,25 @@ class Daemon:
         self._thread("mail actions", functools.partial(self._post.run, self._stop), daemon=True)
         self._set_mail(self._settings.mail)
         self._jails.start(self._plan)
+        self._open_control()
+
+    def _open_control(self) -> None:
+        """Listen to clients; without them the daemon does all the rest."""
+        if self._control is not None:
+            try:
+                self._control.open()
+            except OSError as error:
+                path, reason = self._settings.socket, error.strerror or error
+                log.error("no client can talk to us, %s: %s", path, reason)
+            else:
+                self._thread("control", functools.partial(self._control.run, self._stop))
 
     def _wait(self) -> None:
         """Do what is asked for until it is to end; match the lines of all readers.
 
         Of many equal requests that have come meanwhile one is enough.
         """
-        actions: dict[Event, Callable[[], None]] = {
+        actions: dict[Event, Callable[[], object]] = {
             Event.STARTED: self._ready,
             Event.REOPEN: self._messages.reopen,
             Event.RELOAD: self._reload,
@@ -283,9 +317,13 @@ class Daemon:
         self._services.court.hosts.close()
         self._stop.set()
         self._timer.wake()
+        if self._control is not None:
+            self._control.wake()
         self._runner.finish()
         for thread in self._threads:
             thread.join()
+        if self._control is not None:
+            self._control.close()
         self._teller.finish()
         self._post.finish()
         self._set_mail(None)
@@ -344,19 +382,24 @@ class Daemon:
 
     # Reload -------------------------------------------------------------------
 
-    def _reload(self) -> None:
-        """Read the configuration again; what cannot be used changes nothing."""
+    def _reload(self) -> list[Problem]:
+        """Read the configuration again; what cannot be used changes nothing.
+
+        Returns:
+            what is to be said about it.
+        """
         log.info("Reading the configuration again")
         plan = make_plan(self._load())
         _report(plan.problems)
         if plan.settings is None:
             log.error("The configuration cannot be used: the old settings stay")
-            return
+            return list(plan.problems)
         if plan.empty:
             # An empty or cut file is an accident. Who wants no protection disables
             # the sections, or ends the daemon.
-            log.error("The configuration has no section: the old settings stay")
-            return
+            text = "the configuration has no section: the old settings stay"
+            log.error("%s", text)
+            return [*plan.problems, Problem(Origin("configuration"), "", "", text)]
         old, new = self._settings, plan.settings
         if MAIL in plan.broken:
             log.error("[%s] is broken now: its old settings stay", MAIL)
@@ -369,6 +412,7 @@ class Daemon:
             self._set_mail(new.mail)
         self._jails.change(plan)
         log.info("The configuration is in use")
+        return list(plan.problems)
 
     def _reconfigure(self, jails: Mapping[str, JailSettings]) -> None:
         families = host_families(self._settings.ipv6)
@@ -415,6 +459,7 @@ def _warn_of_restart(old: Settings, new: Settings) -> None:
         "locale": old.locale != new.locale,
         "debug": old.firewall.dryrun != new.firewall.dryrun,
         "stacksize": old.stack_size != new.stack_size,
+        "socket": old.socket != new.socket,
         "the language": old.modern != new.modern,
     }
     for option in (option for option, differs in fixed.items() if differs):

@@ -199,6 +199,28 @@ class Jails:
         for jail in paused + fresh:
             jail.start()
 
+    def names(self) -> list[str]:
+        """Return the names of the sections that run; any thread."""
+        return sorted(self._running)
+
+    def settings(self, name: str) -> JailSettings | None:
+        """Return the settings of a section in force; any thread."""
+        jail = self._running.get(name)
+        return jail.settings if jail is not None else None
+
+    def alter(self, settings: JailSettings, filter: Matcher) -> None:
+        """Run one section with other settings, until the next `change`.
+
+        Raises:
+            OSError, ValueError: its source cannot be opened; nothing has changed.
+        """
+        jail = self._running[settings.name]
+        jail.pause()
+        try:
+            jail.change(settings, filter)
+        finally:
+            jail.start()
+
     def judge(self, name: str) -> Judge | None:
         """Return the judge of a section; any thread."""
         jail = self._running.get(name)

@@ -31,11 +31,14 @@ class Messages:
         self._handlers: list[logging.Handler] = []
         self.configure(settings)
 
-    def configure(self, settings: LogSettings) -> None:
+    def configure(self, settings: LogSettings) -> list[str]:
         """Use other targets; one that cannot be opened is reported and skipped.
 
         Without any target and any terminal syslog is tried, so that a daemon
         is never silent.
+
+        Returns:
+            what was reported.
         """
         root = logging.getLogger()
         opened, errors = self._open_all(settings)
@@ -47,6 +50,7 @@ class Messages:
         root.setLevel(settings.level or _LEVELS[min(settings.verbose, len(_LEVELS) - 1)])
         for error in errors:
             log.error("%s", error)
+        return errors
 
     def reopen(self) -> None:
         """Open the targets again, for a rotation that does not tell by renaming."""

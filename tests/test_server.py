@@ -137,12 +137,20 @@ def test_an_unknown_flag_is_255(arguments: list[str], capsys: pytest.CaptureFixt
     assert "Init of command line failed" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["stop"], ["start", "sshd"], ["-i"]])
-def test_what_it_cannot_do_is_said(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("command", [["status"], ["stop"], ["start", "sshd"], ["no-such-command"]])
+def test_a_command_goes_to_the_server_that_runs(
+    command: list[str], base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments) == 255
-    assert "expected start" in capsys.readouterr().err
+    assert main(["-c", str(base), "-s", str(base / "s"), *command]) == 255
+    assert f"Failed to access socket path: {base}/s." in capsys.readouterr().err
+
+
+def test_a_start_behind_a_check_that_failed_is_none(
+    base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (base / "filter.d/web.conf").write_text("[Definition]\nfailregex = (<HOST>\n")
+    assert main(["-c", str(base), "-t", "start"]) == 255
+    assert capsys.readouterr().out == "ERROR: test configuration failed\n"
 
 
 def test_without_any_configuration_nothing_starts(

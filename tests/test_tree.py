@@ -96,7 +96,7 @@ def base(tmp_path: Path) -> Base:
 def test_jail_that_says_little_has_the_usual_values(base: Base) -> None:
     jail = base.jail()
     assert (jail.name, jail.enabled, jail.logs) == ("j", True, (str(base.log),))
-    assert (jail.maxretry, jail.findtime, jail.bantime, jail.maxmatches) == (3, 600, 600, None)
+    assert (jail.maxretry, jail.findtime, jail.bantime, jail.maxmatches) == (3, 600, 600, 5)
     assert (jail.growth, jail.journal, jail.encoding) == (None, None, "")
     assert jail.ignore.own and not jail.ignore.command
     assert jail.filter.tagged and jail.filter.usedns == "warn" and jail.filter.maxlines == 1

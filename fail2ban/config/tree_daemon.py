@@ -164,16 +164,27 @@ def daemon_settings(options: Options, background: bool | None, verbose: int) -> 
 
 
 def _log(options: Options, verbose: int) -> LogSettings:
-    target = options.get(LOGTARGET)
     found = options.get(LOGLEVEL)
     if verbose:
         found = min(found, _VERBOSE[min(verbose, len(_VERBOSE)) - 1])
-    return LogSettings(
+    log = LogSettings(syslog_target=options.get(SYSLOGSOCKET), level=found, aligned=True)
+    return _to(log, options.get(LOGTARGET))
+
+
+def with_target(log: LogSettings, text: str) -> LogSettings:
+    """Return the same settings with another `logtarget`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _to(log, _target(text))
+
+
+def _to(log: LogSettings, target: _Target) -> LogSettings:
+    return replace(
+        log,
         targets=(target.name,),
-        syslog_target=options.get(SYSLOGSOCKET),
         syslog_facility=target.facility,
-        level=found,
-        aligned=True,
         clock=target.clock,
         padding=target.padding,
         pattern=target.pattern,

@@ -40,7 +40,7 @@ def _maxmatches(text: str) -> int | None:
 
 
 MAXRETRY = Option("maxretry", _maxretry, 3)
-MAXMATCHES: Option[int | None] = Option("maxmatches", _maxmatches, None)
+MAXMATCHES: Option[int | None] = Option("maxmatches", _maxmatches, 5)
 FINDTIME = Option("findtime", arithmetic.positive_duration, 600.0)
 BANTIME: Option[float | None] = Option("bantime", arithmetic.ban_duration, 600.0)
 

@@ -104,6 +104,16 @@ class Judge:
         else:
             self._conclude(failure, now, reason)
 
+    def ban(self, id: Id) -> bool:
+        """Ban by hand, even who is ignored; tell whether the id was not banned already.
+
+        Any thread.
+        """
+        now = self._court.clock()
+        bans = self._past(id, now).bans
+        ticket = Ticket(self._settings.name, id, failures=0, time=now)
+        return self._order(ticket, self._times.seconds(bans), now, bans)
+
     def ignores(self, id: Id) -> str | None:
         """Say why an id is ignored, or None if, as far as is known at once, it is not."""
         return self._ignore.reason(id)
@@ -198,14 +208,18 @@ class Judge:
         if seconds is not None and start < now and start + seconds <= now:
             self._court.notices.expired(ticket)
             return
+        if not self._order(ticket, seconds, start, bans):
+            self._complain(ticket, now)
+
+    def _order(self, ticket: Ticket, seconds: float | None, start: float, bans: int) -> bool:
+        """Order a ban after `bans` earlier ones; tell whether there was none in force."""
         entry = self._bans.ban(ticket, seconds, start, bans + 1)
         if entry is None:
-            self._complain(ticket, now)
-            return
-        ban = entry.ban
-        self._court.history.add(ban)
+            return False
+        self._court.history.add(entry.ban)
         if bans and self._settings.growth and self._settings.bantime is not None:
-            self._court.notices.increased(ban)
+            self._court.notices.increased(entry.ban)
+        return True
 
     def _start(self, ticket: Ticket, now: float) -> float:
         """Return when a ban begins: in the classic language now, in a tree with its failure."""

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Start and end the daemon from outside, and wait until it is so.
+
+Source: jail-conf.md sections 12.3 and 12.6.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fail2ban import pidlock
+from fail2ban.cli.connection import STOPPING, HungUp, NoServer, Refusal, alive, ask, server_pid
+from fail2ban.cli.flags import Flags
+from fail2ban.errors import Fail2BanError
+from fail2ban.records import Settings
+
+_SERVER = "fail2ban-server"
+READY = "Server ready"
+# Seconds between two looks.
+_PAUSE = 0.05
+
+
+def start(flags: Flags, daemon: Settings) -> str:
+    """Start the server with the same flags; return READY once it answers at its socket.
+
+    In the foreground it takes the place of this process, and nothing is returned.
+
+    Raises:
+        Fail2BanError: one runs already, or it could not be started.
+    """
+    if alive(daemon.socket):
+        raise Fail2BanError("Server already running")
+    patience = flags.patience()
+    command = [*server(), *flags.for_server(), "start"]
+    if "-f" in command:
+        sys.stdout.flush()
+        os.execvp(command[0], command)
+    # It tells itself, on the same terminal, what is wrong.
+    if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
+        raise Fail2BanError("Could not start server")
+    if not wait(lambda: alive(daemon.socket), patience):
+        raise Fail2BanError(f"the server was started, but does not answer at {daemon.socket}")
+    return READY
+
+
+def stop(flags: Flags, daemon: Settings) -> None:
+    """End the server; return when it is gone.
+
+    Raises:
+        Fail2BanError: there is none, or it is still there when patience ends.
+    """
+    patience, pid = flags.patience(), server_pid(daemon.socket)
+    try:
+        ask(daemon.socket, ["stop"])
+    except HungUp:  # it ended before it could say so
+        pass
+    except Refusal as refusal:
+        if refusal.kind != STOPPING:
+            raise
+    if not wait(lambda: not _is_there(pid, daemon), patience):
+        raise Fail2BanError(f"the server is still ending after {patience:g} seconds")
+
+
+def _is_there(pid: int, daemon: Settings) -> bool:
+    """Tell whether a process listens at the socket, or holds the PID file.
+
+    Another one may: a supervisor has started it already, or the PID file belongs
+    to a daemon that was not meant.
+    """
+    if pidlock.read_pid(daemon.pidlock) == pid and pidlock.is_held(daemon.pidlock):
+        return True
+    try:
+        return server_pid(daemon.socket) == pid
+    except NoServer:
+        return False
+
+
+def restart(flags: Flags, daemon: Settings) -> str:
+    """End the server if there is one, then start it; see `start`."""
+    if alive(daemon.socket):
+        stop(flags, daemon)
+    return start(flags, daemon)
+
+
+def server() -> list[str]:
+    """Return how to call the server: the one next to us if there is, else that on PATH.
+
+    Raises:
+        Fail2BanError: there is neither.
+    """
+    beside = Path(sys.argv[0]).resolve().with_name(_SERVER)
+    if beside.is_file():
+        # The same installation, so the same Python.
+        return [sys.executable, str(beside)]
+    if found := shutil.which(_SERVER):
+        return [found]
+    raise Fail2BanError(f"there is no {_SERVER}, neither in {beside.parent} nor on PATH")
+
+
+def wait(done: Callable[[], bool], seconds: float) -> bool:
+    """Wait until something is so; return whether it came to that in time."""
+    end = time.monotonic() + seconds
+    while not (so := done()) and time.monotonic() < end:
+        time.sleep(_PAUSE)
+    return so

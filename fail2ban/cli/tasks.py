@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Check or show the configuration of a tree: the flags `-t`, `-d` and `--dp`.
+
+Source: jail-conf.md section 12.1.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable
+
+from fail2ban.cli import dump
+from fail2ban.cli.flags import DONE, FAILED, Flags
+from fail2ban.config.loaded import Effective
+from fail2ban.plan import make_plan
+
+
+def run(flags: Flags) -> int | None:
+    """Do what a flag asks for; return the exit status, None to go on with the command."""
+    return TASKS[flags.task](flags) if flags.task else None
+
+
+def _test(flags: Flags) -> int | None:
+    plan = make_plan(flags.read())
+    for problem in plan.problems:
+        print(f"{problem.severity}: {problem}", file=sys.stderr)
+    if plan.errors:
+        print("ERROR: test configuration failed")
+        return FAILED
+    if flags.words or flags.dialogue:
+        return None
+    print("OK: configuration test is successful")
+    return DONE
+
+
+def _show(lay_out: Callable[[Iterable[Effective]], Iterable[str]], flags: Flags) -> int:
+    loaded = flags.read()
+    for problem in loaded.problems:
+        print(f"{problem.severity}: {problem}", file=sys.stderr)
+    try:
+        for line in lay_out(loaded.effective):
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on, as in `-d | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE if loaded.settings and not loaded.broken else FAILED
+
+
+#: Name in `Flags.task` -> what it does.
+TASKS: dict[str, Callable[[Flags], int | None]] = {
+    "list": functools.partial(_show, dump.one_a_line),
+    "sections": functools.partial(_show, dump.in_sections),
+    "test": _test,
+}

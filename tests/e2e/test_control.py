@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A hand on the wheel of the real daemon: ours, and that of the peer's unmodified client."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.compat.peer import Peer, fetch
+from tests.e2e.daemon import wait_until
+from tests.e2e.trees import Site, banned, unbanned
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRST, SECOND = "203.0.113.1", "198.51.100.7"
+
+#: Gives a client some words; returns what it prints, its errors left out, and its exit status.
+Say = Callable[..., tuple[str, int]]
+
+
+@pytest.fixture(scope="module")
+def peer(tmp_path_factory: pytest.TempPathFactory) -> Peer:
+    return fetch(tmp_path_factory.mktemp("control"))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    site = Site(tmp_path)
+    site.jails(
+        "[DEFAULT]\nbackend = polling\n",
+        site.jail("one", maxretry="2", bantime="1h", findtime="10m"),
+        site.jail("two", action=""),
+    )
+    return site
+
+
+def program_of(peer: Peer, name: str) -> list[str]:
+    return [peer.python, str(peer.root / "usr/bin" / name)]
+
+
+def client_of(peer: Peer, site: Site) -> Say:
+    """Return the peer's own client, to be asked."""
+    environment = {**os.environ, "PYTHONPATH": str(peer.packages), "COLUMNS": "200"}
+    command = [*program_of(peer, "fail2ban-client"), "-c", str(site.tree)]
+
+    def say(*words: str) -> tuple[str, int]:
+        done = subprocess.run(
+            [*command, *words], env=environment, capture_output=True, text=True, timeout=30
+        )
+        return done.stdout, done.returncode
+
+    return say
+
+
+@pytest.fixture
+def theirs(peer: Peer, site: Site) -> Iterator[Say]:
+    """Run the peer's own server, and return its client."""
+    (site.root / "theirs").mkdir()
+    other = Site(site.root / "theirs")
+    other.jails(
+        "[DEFAULT]\nbackend = polling\n",
+        other.jail("one", maxretry="2", bantime="1h", findtime="10m"),
+        other.jail("two", action=""),
+    )
+    say = client_of(peer, other)
+    command = [*program_of(peer, "fail2ban-server"), "-c", str(other.tree), "-xf", "start"]
+    environment = {**os.environ, "PYTHONPATH": str(peer.packages)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            wait_until(lambda: say("ping") == ("Server replied: pong\n", 0))
+            yield say
+        finally:
+            server.terminate()
+
+
+def plain(site: Site, line: str, said: tuple[str, int]) -> tuple[str, int]:
+    """Return what was said without what may differ: folders, and the order of equal ends."""
+    text, status = said
+    if line.startswith("get one banip"):
+        text = " ".join(sorted(text.replace(",", " ").split()))
+    return text.replace(f"{site.root}/theirs/", "ROOT/").replace(f"{site.root}/", "ROOT/"), status
+
+
+#: Said to both servers in this order; the same must come back.
+DIALOGUE = """\
+ping
+echo a b
+status
+status one
+status two
+status nobody
+banned
+set one banip 203.0.113.1 198.51.100.7 2001:db8::3
+set one banip 203.0.113.1
+status one
+banned
+banned 198.51.100.7
+get one banip
+get one banip ,
+set one unbanip 203.0.113.1
+set one unbanip 203.0.113.9
+set one unbanip --report-absent 203.0.113.9
+get one banip
+get one bantime
+set one bantime 2h
+get one bantime
+get one findtime
+set one findtime 120
+get one maxretry
+set one maxretry 7
+get one maxretry
+get one maxmatches
+get one maxlines
+get one usedns
+get one ignoreself
+set one ignoreself false
+get one ignoreip
+set one addignoreip 192.0.2.0/24
+set one addignoreip 2001:db8:1::/48
+get one ignoreip
+set one delignoreip 192.0.2.0/24
+get one ignoreip
+get one ignorecommand
+get one failregex
+set one addfailregex ^ other <HOST>$
+set one delfailregex 1
+get one ignoreregex
+set one addignoreregex nothing
+get one ignoreregex
+set one delignoreregex 0
+get one datepattern
+get one logpath
+get one journalmatch
+get one logencoding
+get one actions
+get two actions
+get loglevel
+set loglevel DEBUG
+get loglevel
+set one usedns no
+get one usedns
+get nobody bantime
+get one nothing
+nonsense
+unban 198.51.100.7
+unban --all
+status one
+reload
+get one maxretry
+status
+"""
+
+
+def test_peers_client_says_the_same_of_our_server_as_of_its_own(
+    peer: Peer, site: Site, theirs: Say
+) -> None:
+    ours, different = client_of(peer, site), []
+    with site.running():
+        for line in DIALOGUE.splitlines():
+            words = line.split(" ", 3) if "regex " in line else line.split()
+            one, other = plain(site, line, ours(*words)), plain(site, line, theirs(*words))
+            if one != other:
+                different.append((line, one, other))
+    assert different == [], "\n".join(map(str, different))
+
+
+def test_peers_client_stops_our_daemon(peer: Peer, site: Site) -> None:
+    with site.running() as daemon:
+        assert client_of(peer, site)("stop") == ("Shutdown successful\n", 0)
+        assert daemon.wait() == 0
+    assert not (site.root / "fail2ban.sock").exists()
+
+
+def ask(site: Site, *words: str) -> tuple[str, int]:
+    """Ask with our own client."""
+    command = [sys.executable, str(ROOT / "bin/fail2ban-client")]
+    done = subprocess.run(
+        [*command, "-c", str(site.tree), *words], capture_output=True, text=True, timeout=30
+    )
+    return done.stdout, done.returncode
+
+
+def test_a_ban_by_hand_is_carried_out_and_lifted(site: Site) -> None:
+    with site.running() as daemon:
+        assert ask(site, "set", "one", "banip", FIRST) == ("1\n", 0)
+        daemon.wait_for(banned("one", FIRST))
+        assert ask(site, "set", "one", "unbanip", FIRST) == ("1\n", 0)
+        daemon.wait_for(unbanned("one", FIRST))
+    assert site.notes()[:3] == ["start one", f"ban one {FIRST}", f"unban one {FIRST}"]
+
+
+def test_status_tells_what_the_daemon_does(site: Site) -> None:
+    with site.running() as daemon:
+        site.attack(FIRST, "one", times=2)
+        site.attack(SECOND, "one")
+        daemon.wait_for(banned("one", FIRST))
+        wait_until(lambda: "Total failed:\t3" in ask(site, "status", "one")[0])
+        text, status = ask(site, "status", "one")
+    assert status == 0
+    assert (
+        f"Currently failed:\t1\n|  |- Total failed:\t3\n|  `- File list:\t{site.log('one')}" in text
+    )
+    assert text.endswith(f"|- Total banned:\t1\n   `- Banned IP list:\t{FIRST}\n")
+
+
+def test_what_is_set_by_hand_counts_at_once_and_until_the_next_reload(site: Site) -> None:
+    with site.running() as daemon:
+        assert ask(site, "set", "one", "maxretry", "1") == ("1\n", 0)
+        site.attack(FIRST, "one")
+        daemon.wait_for(banned("one", FIRST))
+        assert ask(site, "reload") == ("OK\n", 0)
+        assert ask(site, "get", "one", "maxretry") == ("2\n", 0)
+        assert ask(site, "banned", FIRST) == ("[['one']]\n", 0)
+
+
+def test_a_broken_pattern_by_hand_changes_nothing(site: Site) -> None:
+    with site.running() as daemon:
+        before = ask(site, "get", "one", "failregex")
+        assert ask(site, "set", "one", "addfailregex", "(<HOST>")[1] == 255
+        assert ask(site, "get", "one", "failregex") == before
+        site.attack(FIRST, "one", times=2)
+        daemon.wait_for(banned("one", FIRST))
+
+
+def test_without_a_daemon_the_client_says_so(site: Site) -> None:
+    assert ask(site, "ping")[1] == 255
+
+
+def test_nobody_else_may_talk_to_the_daemon(site: Site) -> None:
+    with site.running():
+        assert (site.root / "fail2ban.sock").stat().st_mode & 0o777 == 0o600
+
+
+def test_commands_in_the_middle_of_an_attack_cost_no_failure(site: Site) -> None:
+    ips = [f"203.0.113.{number}" for number in range(1, 41)]
+    with site.running() as daemon:
+        for number, ip in enumerate(ips):
+            site.attack(ip, "one", times=2)
+            if number % 8 == 0:
+                assert ask(site, "reload")[1] == 0
+                assert ask(site, "set", "one", "findtime", str(600 + number))[1] == 0
+            time.sleep(0.01)
+        for ip in ips:
+            daemon.wait_for(banned("one", ip))
+        wait_until(lambda: "Total banned:\t40" in ask(site, "status", "one")[0])

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What those who steer the daemon see and change, without any thread."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from fail2ban import notices
+from fail2ban.control.host import NoJail, Refused
+from fail2ban.decide.bans import Bans, Entry, Verb
+from fail2ban.decide.history import Memory
+from fail2ban.decide.hosts import Hosts
+from fail2ban.decide.ignore import OwnAddresses
+from fail2ban.decide.judge import Court
+from fail2ban.decide.timer import Timer
+from fail2ban.detect.journal import Journal
+from fail2ban.detect.mainthread import MainThread
+from fail2ban.detect.names import Resolver
+from fail2ban.enforce.asker import ShellAsker
+from fail2ban.errors import ConfigError
+from fail2ban.jail import Jails, Services
+from fail2ban.messages import Messages
+from fail2ban.plan import Plan, make_filter
+from fail2ban.records import (
+    FilterSettings,
+    Id,
+    JailSettings,
+    LogSettings,
+    Origin,
+    Problem,
+    Settings,
+    Sourced,
+)
+from fail2ban.steering import Steering, Wheel
+from tests.helpers import NOW, FakeClock, FakeShell, jail_settings
+
+HERE = Origin("jail.conf", 3)
+
+
+class World:
+    """A daemon without a runner: what is ordered of him is written down."""
+
+    def __init__(self, root: Path) -> None:
+        self.clock = FakeClock()
+        self.orders: list[tuple[Verb, Id]] = []
+        self.stopped = 0
+        self.bans = Bans(Timer(self.clock, self.clock), self._order)
+        self.main = MainThread()
+        court = Court(
+            bans=self.bans,
+            own=OwnAddresses(self.clock, frozenset),
+            hosts=Hosts(),
+            history=Memory(),
+            notices=notices.of(True),
+            asker=ShellAsker(FakeShell()),
+            clock=self.clock,
+            ticks=self.clock,
+        )
+        services = Services(court, Resolver(), Journal(), self.main, lambda name, body: body())
+        self.jails = Jails(services, lambda wanted: None)
+        one = replace(jail_settings("one"), logs=(str(root / "one.log"), str(root / "x*.log")))
+        self.settings = Settings(
+            jails=(one, jail_settings("two")),
+            modern=True,
+            log=LogSettings(targets=(str(root / "f2b.log"),), aligned=True, level=logging.INFO),
+        )
+        filters = {jail.name: make_filter(jail.filter) for jail in self.settings.jails}
+        self.jails.start(Plan(self.settings, filters, (), frozenset()))
+        self.messages = Messages(self.settings.log, console=False)
+        self.steering = Steering(
+            Wheel(
+                jails=self.jails,
+                bans=self.bans,
+                main=self.main,
+                messages=self.messages,
+                settings=lambda: self.settings,
+                lift_all=lambda name: self.bans.end_all(name, lambda entries: None),
+                reload=lambda: [Problem(HERE, "one", "", "a remark", "warning")],
+                stop=self._stop,
+                clock=self.clock,
+            )
+        )
+
+    def _order(self, verb: Verb, entry: Entry) -> None:
+        self.orders.append((verb, entry.ban.id))
+
+    def _stop(self) -> None:
+        self.stopped += 1
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    level = logging.getLogger().level
+    made = World(tmp_path)
+    yield made
+    made.jails.close()
+    made.messages.close()
+    logging.getLogger().setLevel(level)
+
+
+IP, OTHER, SIX = ip_address("192.0.2.77"), ip_address("192.0.2.99"), ip_address("2001:db8::7")
+
+
+def test_sections_and_their_settings_are_told(world: World) -> None:
+    assert world.steering.jails() == ["one", "two"]
+    assert world.steering.jail("one") == world.settings.jails[0]
+    for ask in (world.steering.jail, world.steering.standing):
+        with pytest.raises(NoJail, match="Sorry but the jail 'x' does not exist"):
+            ask("x")
+
+
+def test_standing_tells_files_counts_and_bans_by_their_end(world: World, tmp_path: Path) -> None:
+    (tmp_path / "x1.log").touch()
+    world.steering.ban("one", [IP])
+    world.clock.advance(5)
+    world.steering.ban("one", [OTHER])
+    standing = world.steering.standing("one")
+    assert standing.sources == (f"{tmp_path}/one.log", f"{tmp_path}/x1.log")
+    assert [ban.id for ban in standing.bans] == [IP, OTHER]
+    assert (standing.counts.banned, standing.counts.banned_total) == (2, 2)
+
+
+def test_ban_by_hand_takes_the_time_of_the_section_and_counts_who_was_not_banned(
+    world: World,
+) -> None:
+    assert world.steering.ban("one", [IP, IP, "alice"]) == 2
+    assert world.orders == [(Verb.BAN, IP), (Verb.BAN, "alice")]
+    (first, _) = world.steering.standing("one").bans
+    assert (first.start, first.end, first.ticket.failures) == (NOW, NOW + 600, 0)
+
+
+def test_unban_lifts_ids_networks_or_all(world: World) -> None:
+    world.steering.ban("one", [IP, OTHER, SIX, "alice"])
+    world.steering.ban("two", [IP])
+    assert world.steering.unban(["one", "two"], [IP]) == 2
+    assert world.steering.unban(["one"], [ip_network("192.0.2.96/27"), "alice"]) == 2
+    assert world.steering.unban(["one"], [IP]) == 0
+    assert world.steering.unban(["one", "two"], None) == 1
+    with pytest.raises(NoJail):
+        world.steering.unban(["x"], None)
+
+
+def test_failures_by_hand_lead_to_a_ban_but_not_of_who_is_ignored(world: World) -> None:
+    assert world.steering.attempt("one", IP, ["a", "b", "c"])
+    assert world.orders == [(Verb.BAN, IP)]
+    assert not world.steering.attempt("one", ip_address("127.0.0.1"), ["a"])
+
+
+def test_change_holds_for_one_section(world: World) -> None:
+    def longer(jail: JailSettings) -> JailSettings:
+        return replace(jail, bantime=7200.0)
+
+    assert world.steering.change("one", longer).bantime == 7200
+    assert world.steering.jail("one").bantime == 7200
+    assert world.steering.jail("two").bantime == 600
+    world.steering.ban("one", [IP])
+    assert world.steering.standing("one").bans[0].end == NOW + 7200
+
+
+def test_bad_pattern_by_hand_is_refused_although_others_would_do(world: World) -> None:
+    def worse(jail: JailSettings) -> JailSettings:
+        patterns = (Sourced("by <HOST>", HERE), Sourced("(<HOST>", HERE))
+        return replace(jail, filter=FilterSettings("one", patterns, tagged=True))
+
+    before = world.steering.jail("one")
+    with pytest.raises(ConfigError, match="failregex"):
+        world.steering.change("one", worse)
+    assert world.steering.jail("one") == before
+
+
+def test_log_goes_elsewhere_and_a_target_that_cannot_be_opened_changes_nothing(
+    world: World, tmp_path: Path
+) -> None:
+    world.steering.change_log(level=logging.ERROR)
+    world.steering.change_log(target=str(tmp_path / "new.log"))
+    log = world.steering.settings().log
+    assert (log.level, log.targets) == (logging.ERROR, (str(tmp_path / "new.log"),))
+    for target in ("/nowhere/at/all.log", "nonsense"):
+        with pytest.raises(Refused):
+            world.steering.change_log(target=target)
+    assert world.steering.settings().log == log
+    logging.getLogger("fail2ban").error("still here")
+    assert "still here" in (tmp_path / "new.log").read_text()
+
+
+def test_reload_and_stop_are_passed_on(world: World) -> None:
+    assert [str(one) for one in world.steering.reload()] == ["jail.conf:3: [one] a remark"]
+    world.steering.stop()
+    assert world.stopped == 1
