@@ -165,9 +165,12 @@ class Daemon:
         self._lore = Lore(counts=self._counts)
         self._post, self._teller = MailAction(self._lore), Teller()
         self._runner = self._make_runner()
-        self._main = MainThread(self._ring)
+        # Readers have their lines matched, clients have sections changed: in the middle
+        # of a change, while it waits for a reader, only lines are matched.
+        self._main, self._desk = MainThread(self._ring), MainThread(self._ring)
         self._services = self._make_services()
         self._jails = Jails(self._services, self._reconfigure)
+        self._steering = self._make_steering()
         self._control = self._make_control()
         self._mail: _MailThread | None = None
 
@@ -175,18 +178,23 @@ class Daemon:
         """Return who takes commands from clients, if the settings name a socket."""
         if not self._settings.socket:
             return None
+        return ControlServer(self._settings.socket, Commands(self._steering).execute)
+
+    def _make_steering(self) -> Steering:
         wheel = Wheel(
             jails=self._jails,
             bans=self._runner.bans,
-            main=self._main,
+            main=self._desk,
             messages=self._messages,
             settings=lambda: self._settings,
             lift_all=self._runner.lift_all,
+            act=self._reconfigure,
             reload=self._reload,
             stop=functools.partial(self._tell, Event.END),
+            fail=functools.partial(self._tell, Event.FAILED),
             clock=time.time,
         )
-        return ControlServer(self._settings.socket, Commands(Steering(wheel)).execute)
+        return Steering(wheel)
 
     def _make_runner(self) -> Runner:
         settings = self._settings
@@ -291,10 +299,11 @@ class Daemon:
         actions: dict[Event, Callable[[], object]] = {
             Event.STARTED: self._ready,
             Event.REOPEN: self._messages.reopen,
-            Event.RELOAD: self._reload,
+            Event.RELOAD: self._steering.reload,
         }
         while not (asked := self._next_events()) & {Event.END, Event.FAILED}:
             self._main.serve()
+            self._desk.serve()
             for event, action in actions.items():
                 if event in asked:
                     action()
@@ -310,6 +319,7 @@ class Daemon:
 
     def _end(self) -> None:
         """Stop in the order of the way of a line, so that nobody waits for a dead one."""
+        self._desk.close()
         self._jails.close()
         self._main.close()
         self._services.journal.close()
@@ -397,7 +407,7 @@ class Daemon:
         if plan.empty:
             # An empty or cut file is an accident. Who wants no protection disables
             # the sections, or ends the daemon.
-            text = "the configuration has no section: the old settings stay"
+            text = "The configuration has no section: the old settings stay"
             log.error("%s", text)
             return [*plan.problems, Problem(Origin("configuration"), "", "", text)]
         old, new = self._settings, plan.settings

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import glob
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fail2ban.config.tree_daemon import with_target
@@ -18,7 +18,7 @@ from fail2ban.decide.bans import Bans
 from fail2ban.decide.judge import Judge
 from fail2ban.detect.mainthread import MainThread
 from fail2ban.enforce.tags import Counts
-from fail2ban.errors import ConfigError
+from fail2ban.errors import ConfigError, Fail2BanError
 from fail2ban.jail import Jails
 from fail2ban.messages import Messages
 from fail2ban.plan import make_filter
@@ -42,7 +42,9 @@ class Wheel:
     Attributes:
         settings: returns those in force.
         lift_all: ends all bans of a section, returns how many.
+        act: has the actions of all sections, by name, be those of their settings.
         reload, stop: see `Host`; `reload` runs on the main thread.
+        fail: ends the daemon as broken, soon.
         clock: seconds since the epoch.
     """
 
@@ -52,8 +54,10 @@ class Wheel:
     messages: Messages
     settings: Callable[[], Settings]
     lift_all: Callable[[str], int]
+    act: Callable[[Mapping[str, JailSettings]], None]
     reload: Callable[[], list[Problem]]
     stop: Callable[[], None]
+    fail: Callable[[], None]
     clock: Callable[[], float]
 
 
@@ -104,6 +108,12 @@ class Steering:
             self._wheel.jails.alter(settings, filter)
         except (OSError, ValueError) as error:
             raise Refused(str(error)) from error
+        except BaseException:
+            # Its reader may stand still, and the init system starts us again.
+            self._wheel.fail()
+            raise
+        if settings.actions != old.actions:
+            self._wheel.act({one: self.jail(one) for one in self.jails()})
         return settings
 
     def ban(self, name: str, ids: Sequence[Id]) -> int:
@@ -133,8 +143,23 @@ class Steering:
         return True
 
     def reload(self) -> list[Problem]:
-        self._log = None
-        return self._wheel.main.call(self._wheel.reload)
+        return self._wheel.main.call(self._reload)
+
+    def _reload(self) -> list[Problem]:
+        before = self._wheel.settings()
+        try:
+            problems = self._wheel.reload()
+        except Fail2BanError:
+            raise
+        except BaseException:
+            self._wheel.fail()  # as above
+            raise
+        after = self._wheel.settings()
+        if self._log is not None and after is not before:
+            # The configuration counts again, also if it is still the same.
+            self._log = None
+            self._wheel.messages.configure(after.log)
+        return problems
 
     def stop(self) -> None:
         self._wheel.stop()
@@ -143,6 +168,9 @@ class Steering:
         self._wheel.main.call(self._wheel.messages.reopen)
 
     def change_log(self, level: int | None = None, target: str | None = None) -> None:
+        self._wheel.main.call(functools.partial(self._change_log, level, target))
+
+    def _change_log(self, level: int | None, target: str | None) -> None:
         old = self.settings().log
         new = old if level is None else replace(old, level=level)
         if target is not None:
@@ -150,9 +178,8 @@ class Steering:
                 new = with_target(new, target)
             except ValueError as error:
                 raise Refused(str(error)) from error
-        configure = self._wheel.messages.configure
-        if errors := self._wheel.main.call(lambda: configure(new)):
-            self._wheel.main.call(lambda: configure(old))
+        if errors := self._wheel.messages.configure(new):
+            self._wheel.messages.configure(old)
             raise Refused("; ".join(errors))
         self._log = new
 

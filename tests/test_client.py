@@ -99,6 +99,17 @@ def run(base: Path, *words: str) -> int:
 # Commands ---------------------------------------------------------------------
 
 
+def test_an_answer_that_cannot_be_written_is_a_failure(base: Path, daemon: FakeDaemon) -> None:
+    call = f"client.main(['-c', {str(base)!r}, 'ping'])"
+    code = f"from fail2ban.cli import client; raise SystemExit({call})"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30
+        )
+    assert done.returncode == 255
+    assert done.stderr == "fail2ban-client: [Errno 28] No space left on device\n"
+
+
 def test_a_command_is_sent_and_its_answer_laid_out(
     base: Path, daemon: FakeDaemon, capsys: Out
 ) -> None:
@@ -431,6 +442,15 @@ def test_restart_ends_one_server_and_starts_another(
     assert capsys.readouterr().out == "Server ready\n"
     assert ["stop"] in daemon.commands
     assert len(started[0]) == 1
+
+
+def test_restart_ends_a_server_that_is_too_busy_to_answer_soon(
+    base: Path, daemon: FakeDaemon, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([False])  # before anything was started
+    monkeypatch.setattr(starting, "alive", lambda path: next(answers, True))
+    assert run(base, "restart") == 0
+    assert daemon.commands == [["stop"]]
 
 
 def test_restart_without_a_server_starts_one(base: Path, started: Started) -> None:

@@ -703,3 +703,16 @@ def test_reload_tells_errors_of_what_was_asked_for(run: Run, host: FakeHost) -> 
     for line in ("reload", "reload two"):
         with pytest.raises(Refused, match=r"^jail.conf:3: \[two\] filter: is broken$"):
             run(line)
+
+
+@pytest.mark.parametrize("character", ["\0", "\ud800"])
+def test_a_word_that_no_path_could_be_is_refused(host: FakeHost, character: str) -> None:
+    for command in (["set", "one", "addlogpath"], ["set", "one", "banip"], ["echo"], ["reload"]):
+        with pytest.raises(Refused, match="holds a character that no command line can"):
+            Commands(host).execute([*command, f"/var/log/a{character}*"])
+    assert host.done == []
+
+
+def test_a_word_that_is_no_utf8_may_be_a_path(host: FakeHost) -> None:
+    path = os.fsdecode(b"/var/log/\xff")
+    assert Commands(host).execute(["echo", path]) == [path]

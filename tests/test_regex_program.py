@@ -233,6 +233,8 @@ def test_ctrl_c_ends_it_quietly(tree: Path) -> None:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            # A shell that starts something in the background has Ctrl-C ignored there.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process,
         open(tree / "pipe", "wb"),
     ):

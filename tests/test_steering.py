@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -38,6 +39,7 @@ from fail2ban.records import (
     Sourced,
 )
 from fail2ban.steering import Steering, Wheel
+from tests.e2e.daemon import wait_until
 from tests.helpers import NOW, FakeClock, FakeShell, jail_settings
 
 HERE = Origin("jail.conf", 3)
@@ -50,6 +52,9 @@ class World:
         self.clock = FakeClock()
         self.orders: list[tuple[Verb, Id]] = []
         self.stopped = 0
+        self.failures: list[str] = []
+        self.reloads = True  # whether the configuration can be used
+        self.acts: list[dict[str, tuple[str, ...]]] = []
         self.bans = Bans(Timer(self.clock, self.clock), self._order)
         self.main = MainThread()
         court = Court(
@@ -81,14 +86,24 @@ class World:
                 messages=self.messages,
                 settings=lambda: self.settings,
                 lift_all=lambda name: self.bans.end_all(name, lambda entries: None),
-                reload=lambda: [Problem(HERE, "one", "", "a remark", "warning")],
+                act=self._act,
+                reload=self._reload,
                 stop=self._stop,
+                fail=lambda: self.failures.append("failed"),
                 clock=self.clock,
             )
         )
 
     def _order(self, verb: Verb, entry: Entry) -> None:
         self.orders.append((verb, entry.ban.id))
+
+    def _act(self, jails: Mapping[str, JailSettings]) -> None:
+        self.acts.append({name: tuple(a.name for a in jails[name].actions) for name in jails})
+
+    def _reload(self) -> list[Problem]:
+        if self.reloads:
+            self.settings = replace(self.settings)
+        return [Problem(HERE, "one", "", "a remark", "warning")]
 
     def _stop(self) -> None:
         self.stopped += 1
@@ -148,7 +163,8 @@ def test_unban_lifts_ids_networks_or_all(world: World) -> None:
 
 def test_failures_by_hand_lead_to_a_ban_but_not_of_who_is_ignored(world: World) -> None:
     assert world.steering.attempt("one", IP, ["a", "b", "c"])
-    assert world.orders == [(Verb.BAN, IP)]
+    # This host's own names may still be asked for: then it takes a moment.
+    wait_until(lambda: world.orders == [(Verb.BAN, IP)])
     assert not world.steering.attempt("one", ip_address("127.0.0.1"), ["a"])
 
 
@@ -193,3 +209,50 @@ def test_reload_and_stop_are_passed_on(world: World) -> None:
     assert [str(one) for one in world.steering.reload()] == ["jail.conf:3: [one] a remark"]
     world.steering.stop()
     assert world.stopped == 1
+
+
+def test_a_reload_ends_a_level_set_by_hand(world: World) -> None:
+    world.steering.change_log(level=logging.DEBUG)
+    world.steering.reload()
+    assert world.steering.settings().log.level == logging.INFO
+    assert logging.getLogger().level == logging.INFO
+
+
+def test_a_reload_that_changes_nothing_leaves_the_level_as_it_was_set(world: World) -> None:
+    world.steering.change_log(level=logging.DEBUG)
+    world.reloads = False
+    world.steering.reload()
+    assert world.steering.settings().log.level == logging.DEBUG
+    assert logging.getLogger().level == logging.DEBUG
+
+
+def test_actions_changed_by_hand_are_told_to_who_runs_them(world: World) -> None:
+    world.steering.change("one", lambda jail: replace(jail, findtime=1200.0))
+    assert world.acts == []
+    there = tuple(action.name for action in world.settings.jails[1].actions)
+    world.steering.change("one", lambda jail: replace(jail, actions=()))
+    assert world.acts == [{"one": (), "two": there}]
+
+
+def test_a_section_that_cannot_go_on_ends_the_daemon(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError):
+        world.steering.change("one", lambda jail: replace(jail, findtime=1200.0))
+    assert world.failures == ["failed"]
+
+
+def test_a_change_that_is_refused_does_not_end_the_daemon(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alter(*_: object) -> None:
+        raise OSError("no journal")
+
+    monkeypatch.setattr(world.jails, "alter", alter)
+    with pytest.raises(Refused, match="no journal"):
+        world.steering.change("one", lambda jail: replace(jail, findtime=1200.0))
+    assert world.failures == []

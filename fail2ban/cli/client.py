@@ -52,6 +52,9 @@ def follow(flags: Flags) -> int:
     except BrokenPipeError:  # nobody reads on, as in `banned | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return FAILED
+    except OSError as error:  # such as a full disk
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return fail(flags.program, str(error))
 
 
 def _follow(flags: Flags) -> int:

@@ -83,8 +83,11 @@ def _is_there(pid: int, daemon: Settings) -> bool:
 
 def restart(flags: Flags, daemon: Settings) -> str:
     """End the server if there is one, then start it; see `start`."""
-    if alive(daemon.socket):
-        stop(flags, daemon)
+    try:
+        server_pid(daemon.socket)
+    except NoServer:
+        return start(flags, daemon)
+    stop(flags, daemon)  # also one that is too busy to answer soon
     return start(flags, daemon)
 
 

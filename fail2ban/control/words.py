@@ -7,6 +7,7 @@ is not complete was seen there.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -41,8 +42,19 @@ def plain(word: object) -> str:
     if isinstance(word, bool):
         return str(word).lower()
     if isinstance(word, str | int | float):
-        return str(word)
+        return _usable(str(word))
     raise Refused(f"{quoted(repr(word))} is no word of a command; expected a text or a number")
+
+
+def _usable(text: str) -> str:
+    """Return a text unless no command line could hold it: paths and commands cannot either."""
+    try:
+        unusable = b"\0" in os.fsencode(text)
+    except UnicodeEncodeError:
+        unusable = True
+    if unusable:
+        raise Refused(f"{quoted(text)} holds a character that no command line can")
+    return text
 
 
 def only(words: Sequence[str]) -> str:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from signal import SIGHUP
 
 import pytest
 
@@ -178,12 +180,14 @@ def test_peers_client_stops_our_daemon(peer: Peer, site: Site) -> None:
     assert not (site.root / "fail2ban.sock").exists()
 
 
+def client(site: Site) -> str:
+    """Return the beginning of a command line for our own client."""
+    return shlex.join([sys.executable, str(ROOT / "bin/fail2ban-client"), "-c", str(site.tree)])
+
+
 def ask(site: Site, *words: str) -> tuple[str, int]:
-    """Ask with our own client."""
-    command = [sys.executable, str(ROOT / "bin/fail2ban-client")]
-    done = subprocess.run(
-        [*command, "-c", str(site.tree), *words], capture_output=True, text=True, timeout=30
-    )
+    command = [*shlex.split(client(site)), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     return done.stdout, done.returncode
 
 
@@ -250,3 +254,53 @@ def test_commands_in_the_middle_of_an_attack_cost_no_failure(site: Site) -> None
         for ip in ips:
             daemon.wait_for(banned("one", ip))
         wait_until(lambda: "Total banned:\t40" in ask(site, "status", "one")[0])
+
+
+def test_hands_and_signals_at_once_leave_one_reader_a_section(site: Site) -> None:
+    ips = [f"203.0.113.{number}" for number in range(1, 31)]
+    with site.running() as daemon:
+        hand = subprocess.Popen(
+            [
+                "/bin/sh",
+                "-c",
+                f"for n in $(seq 700 715); do {client(site)} set one findtime $n; done",
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        while hand.poll() is None:
+            daemon.signal(SIGHUP)
+            site.attack(ips[0], "one")
+            time.sleep(0.02)
+        before = int(ask(site, "status", "one")[0].split("Total failed:\t")[1].split()[0])
+        for ip in ips[1:]:
+            site.attack(ip, "one", times=2)
+            daemon.wait_for(banned("one", ip))
+        expected = f"Total failed:\t{before + 58}"
+        wait_until(lambda: expected in ask(site, "status", "one")[0])
+        time.sleep(0.3)  # for those who would count twice
+        assert expected in ask(site, "status", "one")[0]
+
+
+def test_an_action_changed_by_hand_is_what_runs(site: Site) -> None:
+    with site.running() as daemon:
+        command = f"echo changed <ip> >> {site.out}"
+        assert ask(site, "set", "one", "action", "note", "actionban", command)[1] == 0
+        assert ask(site, "set", "one", "banip", FIRST) == ("1\n", 0)
+        daemon.wait_for(banned("one", FIRST))
+        assert f"changed {FIRST}" in site.notes()
+
+
+@pytest.mark.parametrize("again", ["reload", "SIGHUP"])
+def test_a_level_set_by_hand_lasts_until_the_next_reload(site: Site, again: str) -> None:
+    with site.running() as daemon:
+        assert ask(site, "set", "loglevel", "WARNING") == (
+            "Current logging level is 'WARNING'\n",
+            0,
+        )
+        if again == "reload":
+            assert ask(site, "reload")[1] == 0
+        else:
+            daemon.signal(SIGHUP)
+        wait_until(lambda: "INFO" in ask(site, "get", "loglevel")[0])
+        assert ask(site, "set", "one", "banip", FIRST) == ("1\n", 0)
+        daemon.wait_for(banned("one", FIRST))
