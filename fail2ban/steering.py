@@ -121,11 +121,13 @@ class Steering:
         return sum([judge.ban(id) for id in ids])
 
     def unban(self, names: Sequence[str], ids: Sequence[Id] | None) -> int:
-        for name in names:
-            self.jail(name)
+        # Of all sections that there were, a reload may have taken one away meanwhile.
+        there = [name for name in names if self._wheel.jails.settings(name) is not None]
+        if names and not there:
+            raise NoJail(names[0])
         if ids is None:
-            return sum(self._wheel.lift_all(name) for name in names)
-        return sum(self._lift(name, id) for name in names for id in ids)
+            return sum(self._wheel.lift_all(name) for name in there)
+        return sum(self._lift(name, id) for name in there for id in ids)
 
     def _lift(self, name: str, id: Id) -> int:
         entries = [entry for entry in self._wheel.bans.of(name) if not entry.lifting]

@@ -14,12 +14,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from fail2ban import __version__, launch
+from fail2ban import __version__
 from fail2ban.cli import starting, tasks
 from fail2ban.cli.beautify import beautify
 from fail2ban.cli.client_usage import USAGE
 from fail2ban.cli.connection import Refusal, ask
-from fail2ban.cli.flags import DONE, FAILED, Done, Flags, Program, fail, parse
+from fail2ban.cli.flags import DONE, FAILED, Flags, Program, fail
 from fail2ban.errors import Fail2BanError
 from fail2ban.records import Settings
 from fail2ban.text import printable
@@ -30,17 +30,7 @@ _PROMPT = "fail2ban> "
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit status."""
-    launch.open_standard_streams()
-    try:
-        flags = parse(CLIENT, sys.argv[1:] if arguments is None else arguments)
-        status = tasks.run(flags)
-        return follow(flags) if status is None else status
-    except Done as done:
-        return int(done.args[0])
-    except Fail2BanError as error:
-        return fail(CLIENT, str(error))
-    except KeyboardInterrupt:
-        return FAILED
+    return tasks.run_program(CLIENT, arguments, follow)
 
 
 def follow(flags: Flags) -> int:

@@ -7,14 +7,11 @@ distributions rely on. Source: jail-conf.md sections 12.1 and 12.2.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from fail2ban import launch
 from fail2ban.cli import client, tasks
-from fail2ban.cli.flags import DONE, FAILED, Done, Flags, Program, fail, parse
+from fail2ban.cli.flags import DONE, FAILED, Flags, Program
 from fail2ban.cli.start import start
-from fail2ban.errors import Fail2BanError
 from fail2ban.plan import make_plan
 
 _USAGE = """\
@@ -48,17 +45,7 @@ SERVER = Program("fail2ban-server", _USAGE)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit status."""
-    launch.open_standard_streams()
-    try:
-        flags = parse(SERVER, sys.argv[1:] if arguments is None else arguments)
-        status = tasks.run(flags)
-        return _follow(flags) if status is None else status
-    except Done as done:
-        return int(done.args[0])
-    except Fail2BanError as error:
-        return fail(SERVER, str(error))
-    except KeyboardInterrupt:
-        return FAILED
+    return tasks.run_program(SERVER, arguments, _follow)
 
 
 def _follow(flags: Flags) -> int:

@@ -9,12 +9,36 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+from fail2ban import launch
 from fail2ban.cli import dump
-from fail2ban.cli.flags import DONE, FAILED, Flags
+from fail2ban.cli.flags import DONE, FAILED, Done, Flags, Program, fail, parse
 from fail2ban.config.loaded import Effective
+from fail2ban.errors import Fail2BanError
 from fail2ban.plan import make_plan
+
+
+def run_program(
+    program: Program, arguments: Sequence[str] | None, follow: Callable[[Flags], int]
+) -> int:
+    """Run a program of the tree; return its exit status.
+
+    Args:
+        arguments: None: those of the process.
+        follow: does what the command line says besides these tasks.
+    """
+    launch.open_standard_streams()
+    try:
+        flags = parse(program, sys.argv[1:] if arguments is None else arguments)
+        status = run(flags)
+        return follow(flags) if status is None else status
+    except Done as done:
+        return int(done.args[0])
+    except Fail2BanError as error:
+        return fail(program, str(error))
+    except KeyboardInterrupt:
+        return FAILED
 
 
 def run(flags: Flags) -> int | None:

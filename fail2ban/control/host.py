@@ -72,7 +72,8 @@ class Host(Protocol):
     def unban(self, names: Sequence[str], ids: Sequence[Id] | None) -> int:
         """Lift the bans of ids, all if None, in some sections; return how many there were.
 
-        A network means all addresses within it, too.
+        A network means all addresses within it, too. A section that is gone costs the
+        others nothing; only if all are, NoJail is raised.
         """
 
     def attempt(self, name: str, ip: Id, lines: Sequence[str]) -> bool:
