@@ -49,6 +49,8 @@ class Failure:
         fid: what to count and ban instead, where a pattern names it apart.
         groups: what the pattern captured besides, by lower-case name; an
             attacker wrote it.
+        seen: when we took its last line from the log, in seconds of a clock that
+            only goes forward; 0: it was not written while we watched.
     """
 
     jail: str
@@ -57,6 +59,7 @@ class Failure:
     lines: tuple[str, ...]
     fid: Id | None = None
     groups: Mapping[str, Capture] = field(default_factory=dict)
+    seen: float = field(default=0.0, compare=False)
 
     @property
     def id(self) -> Id:
@@ -74,7 +77,7 @@ class Ticket:
         failures: how many failures led here.
         time: the moment of the last of them, seconds since the epoch.
         lines: the newest of their lines, oldest first.
-        fid, groups: see `Failure`; those of the last failure.
+        fid, groups, seen: see `Failure`; those of the last failure.
     """
 
     jail: str
@@ -84,6 +87,7 @@ class Ticket:
     lines: tuple[str, ...] = ()
     fid: Id | None = None
     groups: Mapping[str, Capture] = field(default_factory=dict)
+    seen: float = field(default=0.0, compare=False)
 
     @property
     def id(self) -> Id:
@@ -398,6 +402,9 @@ class JailSettings:
         journal: read instead of `logs`.
         growth: None: every ban is as long as the first.
         maxmatches: lines kept of an id; None: a few.
+        onstop: what becomes of its bans when the daemon ends: they are lifted, or
+            kept in the firewall until it runs again.
+        dryrun: show its commands instead of running them.
     """
 
     name: str
@@ -416,6 +423,8 @@ class JailSettings:
     journal: JournalSettings | None = None
     growth: GrowthSettings | None = None
     maxmatches: int | None = None
+    onstop: Literal["unban", "keep"] = "unban"
+    dryrun: bool = False
 
 
 @dataclass(frozen=True)
@@ -524,11 +533,33 @@ class StoreSettings:
         file: its path; empty: there is none; ":memory:": it ends with us.
         maxmatches: lines kept of a ticket.
         purgeage: seconds after which a ban that is over is forgotten.
+        maxsize: bytes; then the oldest of what is over is forgotten earlier.
     """
 
     file: str = "/var/lib/fail2ban/fail2ban.sqlite3"
     maxmatches: int = 10
     purgeage: float = 86400.0
+    maxsize: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class HealthSettings:
+    """Who may look at the daemon without the power to steer it, and what it watches.
+
+    Attributes:
+        socket: path of a second socket that only answers questions; empty: none.
+        group: whose members may use it; empty: root's alone.
+        port: of the loopback interface, where the metrics are served by HTTP; 0: none.
+        quiet: seconds without a match, although lines flow, after which a section
+            that used to have some raises an alarm; 0: never.
+        skew: seconds by which the clock of a log may be wrong.
+    """
+
+    socket: str = ""
+    group: str = ""
+    port: int = 0
+    quiet: float = 7 * 86400.0
+    skew: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -547,6 +578,7 @@ class Settings:
         ipv6: ban IPv6 addresses; None: if this host speaks it.
         socket: path of the control socket; empty: none.
         store: the database; None: none.
+        health: see there.
         stack_size: of each thread, in KiB; 0: the system's.
     """
 
@@ -561,4 +593,5 @@ class Settings:
     ipv6: bool | None = None
     socket: str = ""
     store: StoreSettings | None = None
+    health: HealthSettings = HealthSettings()
     stack_size: int = 0

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What happens, as data: for `watch`, `why`, counters and alarms.
+
+Everything that is decided or done about somebody is told here once; who wants to
+know listens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fail2ban.records import Id
+
+#: What can happen, and its facts besides section and id:
+#:
+#: found          a failure counts: time, lines, attempts (how often it counts)
+#: ignored        a failure does not count: time, lines, by (what ignores it)
+#: expired        failures suffice for a ban that would be over: time
+#: decided        a ban is decided: start, end (None: never), failures, count, lines,
+#:                manual (a hand did it)
+#: banned         it is in force: start, end, count, restored, seconds (from the line
+#:                to the kernel; None: not from a line), dryrun
+#: rebanned       it is in force again: as banned
+#: ban_failed     it is not in force: reason
+#: prolonged      it lasts longer: end
+#: already_banned a failure of an id whose ban is in force: time
+#: unbanned       everything has let go of the id
+#: repealed       the same, because its section ends
+#: command        a command has run: action, verb (as "ban"), seconds, error (empty:
+#:                none), status (of the command, None: it has none), dryrun
+#: alarm          something is wrong, or no more: name, on, text
+#: jail           a section: state ("started", "stopped", "changed")
+Kind = Literal[
+    "found",
+    "ignored",
+    "expired",
+    "decided",
+    "banned",
+    "rebanned",
+    "ban_failed",
+    "prolonged",
+    "already_banned",
+    "unbanned",
+    "repealed",
+    "command",
+    "alarm",
+    "jail",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        time: when, seconds since the epoch.
+        jail: the section; empty where it concerns none.
+        id: whom it concerns; None: nobody.
+        facts: plain data (text, numbers, truths, None, lists of them), see `Kind`;
+            an attacker wrote the lines.
+    """
+
+    time: float
+    kind: Kind
+    jail: str = ""
+    id: Id | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+#: Gets every event, on the thread that tells it; must return at once.
+Listener = Callable[[Event], None]
+
+
+class Events:
+    """Passes events on to all who listen. Any thread.
+
+    Args:
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._listeners: tuple[Listener, ...] = ()
+
+    def listen(self, listener: Listener) -> None:
+        """Pass events on to one more; at the start, or on the control thread."""
+        self._listeners = (*self._listeners, listener)
+
+    def ignore(self, listener: Listener) -> None:
+        """Pass no more on to one; where `listen` was called."""
+        self._listeners = tuple(one for one in self._listeners if one != listener)
+
+    def tell(self, kind: Kind, jail: str = "", id: Id | None = None, **facts: object) -> None:
+        """Say that something has happened just now."""
+        if self._listeners:
+            event = Event(self._clock(), kind, jail, id, facts)
+            for listener in self._listeners:
+                listener(event)
