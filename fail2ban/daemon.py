@@ -23,10 +23,10 @@ from fail2ban.config.classic import MAIL
 from fail2ban.config.loaded import Loaded
 from fail2ban.control.commands import Commands
 from fail2ban.control.server import ControlServer
+from fail2ban.decide.court import Court
 from fail2ban.decide.history import Memory
 from fail2ban.decide.hosts import Hosts
 from fail2ban.decide.ignore import OwnAddresses
-from fail2ban.decide.judge import Court
 from fail2ban.decide.timer import Timer
 from fail2ban.detect import budget
 from fail2ban.detect.journal import Journal

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from fail2ban.decide.judge import Court, Judge
+from fail2ban.decide.court import Court
+from fail2ban.decide.judge import Judge
 from fail2ban.detect.journal import Journal, JournalSource
 from fail2ban.detect.logs import Logs
 from fail2ban.detect.mainthread import MainThread

@@ -106,12 +106,14 @@ class Remembered:
     Attributes:
         bans: all that are stored, also those whose end has come meanwhile: a
             firewall that outlived the daemon may still hold them.
+        unknown: whose ban's length is not known; it is that of the section.
     """
 
     marks: Mapping[str, str] = field(default_factory=dict)
     suspects: Mapping[Id, Suspect] = field(default_factory=dict)
     deferred: Mapping[int, Deferred] = field(default_factory=dict)
     bans: tuple[Ban, ...] = ()
+    unknown: frozenset[Id] = frozenset()
 
 
 class Ledger(Protocol):

@@ -104,6 +104,7 @@ class Ban:
         ticket: why.
         count: how often the id has been banned, this time included.
         restored: it was decided by an earlier run of the daemon.
+        prolonged: its end was moved, since its id went on failing.
     """
 
     start: float
@@ -111,6 +112,7 @@ class Ban:
     ticket: Ticket
     count: int = 1
     restored: bool = False
+    prolonged: bool = False
 
     @property
     def jail(self) -> str:

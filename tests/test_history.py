@@ -68,7 +68,7 @@ def test_forgetting_one_section_keeps_the_others() -> None:
     memory.add(ban(jail="b"))
     memory.forget("a", ID)
     assert memory.past(None, ID, NOW).bans == 1
-    memory.forget(None, ID)
+    memory.forget("b", ID)
     assert (memory.past(None, ID, NOW).bans, len(memory)) == (0, 0)
 
 

@@ -14,10 +14,11 @@ import pytest
 
 from fail2ban import notices
 from fail2ban.decide.bans import Bans, State, Verb
+from fail2ban.decide.court import Court
 from fail2ban.decide.history import Memory
 from fail2ban.decide.ignore import OwnAddresses
 from fail2ban.decide.inquiry import Inquiry
-from fail2ban.decide.judge import COMPLAINT_INTERVAL, Court, Judge
+from fail2ban.decide.judge import COMPLAINT_INTERVAL, Judge
 from fail2ban.decide.timer import Timer
 from fail2ban.records import (
     Ban,

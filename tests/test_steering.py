@@ -15,10 +15,10 @@ import pytest
 from fail2ban import notices
 from fail2ban.control.host import NoJail, Refused
 from fail2ban.decide.bans import Bans, Entry, Verb
+from fail2ban.decide.court import Court
 from fail2ban.decide.history import Memory
 from fail2ban.decide.hosts import Hosts
 from fail2ban.decide.ignore import OwnAddresses
-from fail2ban.decide.judge import Court
 from fail2ban.decide.timer import Timer
 from fail2ban.detect.journal import Journal
 from fail2ban.detect.mainthread import MainThread

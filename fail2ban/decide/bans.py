@@ -4,7 +4,9 @@
 A ban is *wanted* from the moment it is decided, *applied* once all commands
 that enforce it have succeeded, *failed* while one has not, and *lifting* from
 the moment it is over until everything has let go of it. Only an applied ban is
-ever reported as done (promise F1).
+ever reported as done (promise F1), and only when it would outlive the process
+(promise S1). What is stored of a ban changes here, too: nobody else knows how it
+stands.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ import enum
 import functools
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fail2ban.decide.timer import Timer
+from fail2ban.ledger import Batch, Ledger
 from fail2ban.records import Ban, Id, Ticket
 
 
@@ -69,14 +72,15 @@ class Part:
 class Entry:
     """A ban and its state.
 
-    `Bans` changes `ban` and `lifting`, the judge `complained_at`; all else is
-    the runner's.
+    `Bans` changes `ban`, `lifting` and `durable`, the judge `complained_at`; all
+    else is the runner's.
 
     Attributes:
         parts: what has become of it, by the name of each action that enforces.
         untold: the names of the actions that only tell, and have not yet been
             run; None before the ban was first tried.
         lifting: it is over.
+        durable: it outlives the process.
         reached: how far it came before that.
         announced: the ban was reported as done once; then it is a re-ban.
         applied_at: when it was last reported as done, seconds since the epoch.
@@ -87,6 +91,7 @@ class Entry:
     parts: dict[str, Part] = field(default_factory=dict)
     untold: set[str] | None = None
     lifting: bool = False
+    durable: bool = False
     reached: State = State.WANTED
     announced: bool = False
     applied_at: float = 0.0
@@ -119,6 +124,7 @@ class Verb(enum.Enum):
     UNBAN = "unban"
     RENEW = "ban again"
     PROLONG = "prolong"
+    TELL = "tell what is durable now"
 
 
 #: Puts an order into the runner's queue; returns at once.
@@ -134,10 +140,11 @@ class Bans:
     Args:
         timer: calls us when a ban has come to its end.
         order: hands an entry to the runner.
+        ledger: makes bans durable; None: nobody does, and nobody waits for it.
     """
 
-    def __init__(self, timer: Timer, order: Order) -> None:
-        self._timer, self._order = timer, order
+    def __init__(self, timer: Timer, order: Order, ledger: Ledger | None = None) -> None:
+        self._timer, self._order, self._ledger = timer, order, ledger
         self._entries: defaultdict[str, dict[Id, Entry]] = defaultdict(dict)
         self._totals: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -161,6 +168,7 @@ class Bans:
         """
         end = None if bantime is None else now + bantime
         entry = Entry(Ban(now, end, ticket, count, restored))
+        entry.durable = restored or self._ledger is None
         with self._lock:
             known = self._entries[ticket.jail].get(ticket.id)
             if known is not None:
@@ -170,9 +178,26 @@ class Bans:
             self._entries[ticket.jail][ticket.id] = entry
             self._totals[ticket.jail] += 1
             self._order(Verb.BAN, entry)
-        if end is not None:
-            self._timer.at(end, functools.partial(self._expire, entry, end))
+        self._await_end(entry)
         return entry
+
+    def restore(
+        self, bans: Iterable[Ban], order: Callable[[list[Entry]], None], over: Iterable[Ban] = ()
+    ) -> None:
+        """Take over bans of an earlier run with one order; one known already stays.
+
+        Args:
+            bans: in force, of one section.
+            order: puts one for them all into the runner's queue; returns at once.
+            over: those whose end has come, but that the firewall may still hold.
+        """
+        entries = [Entry(replace(ban, restored=True), durable=True) for ban in bans]
+        ended = [Entry(replace(ban, restored=True), durable=True, lifting=True) for ban in over]
+        with self._lock:
+            fresh = [entry for entry in entries + ended if self._put(entry)]
+            order(fresh)
+        for entry in fresh:
+            self._await_end(entry)
 
     def extend(self, entry: Entry, end: float | None) -> bool:
         """Let a ban in force last until `end`, in seconds since the epoch; None: for ever.
@@ -185,7 +210,7 @@ class Bans:
                 return False
             if end is not None and end <= old:
                 return False
-            entry.ban = replace(entry.ban, end=end)
+            entry.ban = replace(entry.ban, end=end, prolonged=True)
             self._order(Verb.PROLONG, entry)
         return True
 
@@ -193,6 +218,7 @@ class Bans:
         """End a ban now, unless it is over already."""
         with self._lock:
             self._lift(entry)
+            self._save([entry])
 
     def end_all(self, jail: str, order: Callable[[list[Entry]], None]) -> int:
         """End all bans of a section with one order; return how many they were.
@@ -205,6 +231,7 @@ class Bans:
             for entry in entries:
                 entry.lifting = True
             order(entries)
+            self._save(entries)
             return len(entries)
 
     def renew(self, entry: Entry) -> None:
@@ -221,10 +248,27 @@ class Bans:
         return None if entries is None else entries.get(id)
 
     def remove(self, entry: Entry) -> None:
-        """Forget a ban: everything has let go of it."""
+        """Forget a ban: everything has let go of it.
+
+        One that is not over stays in the store: the daemon ends, or the section
+        does, and it is to be in force again when they are back.
+        """
         with self._lock:
             if self.holds(entry):
                 del self._entries[entry.ban.jail][entry.ban.id]
+                if entry.lifting:
+                    self._save([entry])
+
+    def write(self, batch: Batch, jail: str, ids: Iterable[Id]) -> None:
+        """Save a batch together with how the bans of some ids of a section stand."""
+        if self._ledger is None:
+            return
+        with self._lock:
+            entries = [entry for id in ids if (entry := self._add_row(batch, jail, id))]
+            if new := [entry for entry in entries if not entry.durable]:
+                batch.done.append(functools.partial(self._note_durable, new))
+            if batch:
+                self._ledger.save(batch)
 
     def of(self, jail: str) -> list[Entry]:
         """Return the entries of a section, in the order they were decided."""
@@ -260,15 +304,54 @@ class Bans:
         with self._lock:
             end = entry.ban.end
             if end == due:
-                return self._lift(entry)
+                return self._lift(entry)  # its row says as much already
             waits = end is not None and self.holds(entry)
-        if waits and end is not None:
+        if waits:
+            self._await_end(entry)
+
+    def _await_end(self, entry: Entry) -> None:
+        if (end := entry.ban.end) is not None and not entry.lifting:
             self._timer.at(end, functools.partial(self._expire, entry, end))
+
+    def _put(self, entry: Entry) -> bool:
+        """Add a ban of an earlier run; tell whether its id was free."""
+        entries, id = self._entries[entry.ban.jail], entry.ban.id
+        if id in entries:
+            return False
+        entries[id] = entry
+        self._totals[entry.ban.jail] += not entry.lifting
+        return True
+
+    def _save(self, entries: Sequence[Entry]) -> None:
+        """Store how some bans stand; one that is decided is stored by its section."""
+        if self._ledger is None or not entries:
+            return
+        batch = Batch()
+        for entry in entries:
+            self._add_row(batch, entry.ban.jail, entry.ban.id)
+        self._ledger.save(batch)
+
+    def _add_row(self, batch: Batch, jail: str, id: Id) -> Entry | None:
+        entry = self._entries[jail].get(id)
+        batch.bans[jail, id] = None if entry is None else _row(entry)
+        return entry
+
+    def _note_durable(self, entries: Iterable[Entry]) -> None:
+        """Have those told that are in force already; on the store's thread."""
+        for entry in entries:
+            if not entry.durable:
+                entry.durable = True
+                self._order(Verb.TELL, entry)
 
     def _lift(self, entry: Entry) -> None:
         if self.holds(entry) and not entry.lifting:
             entry.lifting = True
             self._order(Verb.UNBAN, entry)
+
+
+def _row(entry: Entry) -> Ban:
+    """Return a ban as it is stored: the end of one that is being lifted has come."""
+    return replace(entry.ban, end=entry.ban.start) if entry.lifting else entry.ban
 
 
 def _inherited(known: Entry) -> dict[str, Part]:

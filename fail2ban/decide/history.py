@@ -7,8 +7,10 @@ Source: jail-conf.md sections 5.5 and 10.4.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+from fail2ban.ledger import Record
 from fail2ban.records import Ban, Id
 
 #: Ids remembered at a time; then the one whose last ban was decided first is forgotten.
@@ -39,20 +41,18 @@ class History(Protocol):
     def add(self, ban: Ban) -> None:
         """Remember a ban: one more of its section than were known."""
 
-    def forget(self, jail: str | None, id: Id) -> None:
-        """Forget the bans of an id in a section; None: in all of them."""
+    def forget(self, jail: str, id: Id) -> None:
+        """Forget the bans of an id in a section."""
 
+    def record(self, jail: str, id: Id) -> Record | None:
+        """Return what is to be stored of an id in a section; None: nothing."""
 
-class _Record(NamedTuple):
-    """One section's bans of an id; `until`: when they are forgotten, None: never."""
-
-    bans: int
-    last: float
-    until: float | None
+    def ids(self, jail: str) -> list[Id]:
+        """Return who was ever banned by a section, and is remembered."""
 
 
 class Memory:
-    """A history that ends with the daemon.
+    """The history of all sections, in memory: its records are kept by the store.
 
     It is bounded in two ways: by the number of ids, and by time. Ids of
     permanent bans are only forgotten when there is no more room.
@@ -61,11 +61,21 @@ class Memory:
     def __init__(self, age: float = AGE, capacity: int = CAPACITY) -> None:
         self._age, self._capacity = age, capacity
         # In the order of the last ban: the first is the oldest.
-        self._ids: dict[Id, dict[str, _Record]] = {}
+        self._ids: dict[Id, dict[str, Record]] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    def load(self, records: Iterable[tuple[str, Id, Record]]) -> None:
+        """Take over what earlier runs have left: section, id and record."""
+        with self._lock:
+            for jail, id, record in sorted(records, key=lambda one: one[2].last):
+                sections = self._ids.pop(id, {})
+                sections[jail] = record
+                self._ids[id] = sections
+            while len(self._ids) > self._capacity:
+                del self._ids[next(iter(self._ids))]
 
     def past(self, jail: str | None, id: Id, now: float) -> Past:
         """Return the bans of an id in a section; None: in all of them."""
@@ -89,18 +99,27 @@ class Memory:
             sections = self._ids.pop(ban.id, {})
             old = sections.get(ban.jail)
             bans = 0 if old is None or _is_over(old, ban.start) else old.bans
-            sections[ban.jail] = _Record(bans + 1, ban.start, until)
+            sections[ban.jail] = Record(bans + 1, ban.start, until)
             self._ids[ban.id] = sections
             self._make_room(ban.start)
 
-    def forget(self, jail: str | None, id: Id) -> None:
-        """Forget the bans of an id in a section; None: in all of them."""
+    def forget(self, jail: str, id: Id) -> None:
+        """Forget the bans of an id in a section."""
         with self._lock:
             sections = self._ids.get(id, {})
-            for name in [name for name in sections if jail in (None, name)]:
-                del sections[name]
+            sections.pop(jail, None)
             if not sections:
                 self._ids.pop(id, None)
+
+    def record(self, jail: str, id: Id) -> Record | None:
+        """Return what is to be stored of an id in a section; None: nothing."""
+        with self._lock:
+            return self._ids.get(id, {}).get(jail)
+
+    def ids(self, jail: str) -> list[Id]:
+        """Return who was ever banned by a section."""
+        with self._lock:
+            return [id for id, sections in self._ids.items() if jail in sections]
 
     def _make_room(self, now: float) -> None:
         """Drop the oldest while they are too old to count, or too many."""
@@ -112,5 +131,5 @@ class Memory:
             del self._ids[id]
 
 
-def _is_over(record: _Record, now: float) -> bool:
+def _is_over(record: Record, now: float) -> bool:
     return record.until is not None and record.until < now

@@ -39,8 +39,8 @@ class Inquiry:
         self._thread: threading.Thread | None = None
         self._full = self._closed = False
 
-    def put(self, id: Id | None, work: Callable[[], None], share: int = SHARE) -> None:
-        """Have `work` done, soon; it is dropped when too much waits already.
+    def put(self, id: Id | None, work: Callable[[], None], share: int = SHARE) -> bool:
+        """Have `work` done, soon; return False if it is dropped: too much waits already.
 
         Args:
             id: whom it is about; None: nobody, then it is never dropped.
@@ -48,15 +48,16 @@ class Inquiry:
         """
         with self._changed:
             if self._closed:
-                return
+                return True  # it was not dropped: the next run of the daemon does it
             if id is not None and self._is_full(id, share):
                 self.dropped += 1
-                return
+                return False
             self._queue.append((id, work))
             if id is not None:
                 self._waiting[id] += 1
             self._changed.notify()
             self._start()
+            return True
 
     def close(self) -> None:
         """Drop what waits. Does not wait for what is being done."""

@@ -7,22 +7,19 @@ Source: jail-conf.md sections 5.5, 5.6, 7.8 and 10.1.
 from __future__ import annotations
 
 import functools
-import random
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 
-from fail2ban.decide.bans import Bans, State
+from fail2ban.decide import returning
+from fail2ban.decide.bans import State
 from fail2ban.decide.bantime import BanTimes, attempts
-from fail2ban.decide.history import History, Past
-from fail2ban.decide.hosts import Hosts
-from fail2ban.decide.ignore import IgnoreList, OwnAddresses
-from fail2ban.decide.ignorecommand import Asker, IgnoreCommand
+from fail2ban.decide.court import Court
+from fail2ban.decide.docket import Docket
+from fail2ban.decide.history import Past
+from fail2ban.decide.ignoring import Ignoring
 from fail2ban.decide.inquiry import SHARE, Inquiry
 from fail2ban.decide.tracker import Tracker
-from fail2ban.notices import Notices
-from fail2ban.records import Failure, Id, JailSettings, Ticket
+from fail2ban.ledger import Deferred, Remembered
+from fail2ban.records import Ban, Failure, Id, JailSettings, Ticket
 
 #: Seconds between two complaints about one address that gets through its ban.
 COMPLAINT_INTERVAL = 60.0
@@ -31,39 +28,15 @@ COMPLAINT_INTERVAL = 60.0
 #: show whole seconds.
 FRESH = 60.0
 
-
-@dataclass(frozen=True)
-class Court:
-    """What the judges of all sections share.
-
-    Attributes:
-        bans: the table of all sections.
-        own: the addresses of this host.
-        hosts: those of names in `ignoreip`.
-        history: earlier bans.
-        notices: tells what happens, in the wording that was asked for.
-        asker: runs `ignorecommand`.
-        clock: seconds since the epoch.
-        ticks: seconds that only go forward.
-        rng: for bans of random length.
-    """
-
-    bans: Bans
-    own: OwnAddresses
-    hosts: Hosts
-    history: History
-    notices: Notices
-    asker: Asker
-    clock: Callable[[], float] = time.time
-    ticks: Callable[[], float] = time.monotonic
-    rng: random.Random = field(default_factory=random.Random)
+#: Gets bans of an earlier run: those in force, and those that are over.
+Restore = Callable[[Sequence[Ban], Sequence[Ban]], None]
 
 
 class Judge:
     """Hear the failures of one section and order bans.
 
-    `hear` runs on the section's reader thread, or on that of the resolver. What
-    takes time about a failure (a command, a name server) is found out on
+    `begin`, `hear` and `done` run on the section's reader thread, `settle` on any.
+    What takes time about a failure (a command, a name server) is found out on
     another thread, and counts as of the moment when it was heard.
 
     Attributes:
@@ -75,7 +48,7 @@ class Judge:
         self.found_total = 0
         self._tracker = Tracker(settings.maxretry, settings.findtime, settings.maxmatches)
         self._inquiry = Inquiry(settings.name)
-        self._lock = threading.Lock()  # guards the sum
+        self._docket = Docket(settings.name, self._tracker, court.bans, court.history)
         self._adopt(settings)
 
     @property
@@ -94,15 +67,38 @@ class Judge:
         self._adopt(settings, self._settings)
         self._acquit()
 
+    # The reader's calls -------------------------------------------------------
+
+    def begin(self) -> None:
+        """Expect failures that belong together with the place that `done` names."""
+        self._docket.begin()
+
     def hear(self, failure: Failure) -> None:
         """Count a failure, and order a ban if it was one too many."""
-        now = self._court.clock()
-        reason = self._known_reason(failure)
-        if reason is None and self._takes_time(failure):
-            share = max(SHARE, self._settings.maxretry)
-            self._inquiry.put(failure.id, functools.partial(self._inquire, failure, now), share)
-        else:
-            self._conclude(failure, now, reason)
+        with self._docket.change():
+            self._hear(failure, self._court.clock())
+
+    def defer(self, failure: Failure, named: bool = True) -> int:
+        """Note a failure that waits for an answer; return its number for `settle`.
+
+        Args:
+            named: its `ip` is a host name.
+        """
+        with self._docket.change():
+            return self._docket.defer(Deferred(failure, named, self._court.clock()))
+
+    def settle(self, number: int, failures: Sequence[Failure]) -> None:
+        """Hear what a deferred failure has come to; a second time it is nothing."""
+        with self._docket.change():
+            if deferred := self._docket.settle(number):
+                for failure in failures:
+                    self._hear(failure, deferred.heard)
+
+    def done(self, marks: Mapping[str, str]) -> None:
+        """Note how far the source was read: all up to there was heard."""
+        self._docket.done(marks)
+
+    # By hand -------------------------------------------------------------------
 
     def ban(self, id: Id) -> bool:
         """Ban by hand, even who is ignored; tell whether the id was not banned already.
@@ -110,13 +106,56 @@ class Judge:
         Any thread.
         """
         now = self._court.clock()
-        bans = self._past(id, now).bans
-        ticket = Ticket(self._settings.name, id, failures=0, time=now)
-        return self._order(ticket, self._times.seconds(bans), now, bans)
+        with self._docket.change():
+            bans = self._past(id, now).bans
+            ticket = Ticket(self._settings.name, id, failures=0, time=now)
+            return self._order(ticket, self._times.seconds(bans), now, bans)
+
+    def pardon(self, id: Id | None) -> None:
+        """Forget that an id was ever banned; None: that anybody was. Any thread."""
+        history, name = self._court.history, self._settings.name
+        with self._docket.change():
+            for one in history.ids(name) if id is None else [id]:
+                history.forget(name, one)
+                self._docket.banned(one)
+
+    # Beyond the end of the process ---------------------------------------------
+
+    def remember(self, left: Remembered, restore: Restore) -> None:
+        """Take over what an earlier run has left, before anything is read.
+
+        Args:
+            restore: puts bans in force, and those that are over, into the table.
+        """
+        now = self._court.clock()
+        with self._docket.change():
+            self._docket.load(left.marks, left.deferred)
+            counting = {id: one for id, one in left.suspects.items() if not self.ignores(id)}
+            gone = self._tracker.load(counting, now)
+            for id in [*gone, *(left.suspects.keys() - counting.keys())]:
+                self._docket.counted(id)
+            bans, over = returning.sort(
+                self._settings, left.bans, left.unknown, now, self._ignoring.spares
+            )
+            restore(bans, over)
+            for ban in left.bans:
+                self._docket.banned(ban.id)
+
+    def resume(self, resolve: Callable[[int, Failure], None]) -> None:
+        """Go on with the failures that an earlier run had no answer for; any thread.
+
+        Args:
+            resolve: has the host name in a failure resolved, and settles its number.
+        """
+        for number, deferred in self._docket.waiting():
+            if deferred.named:
+                resolve(number, deferred.failure)
+            else:
+                self.settle(number, [deferred.failure])
 
     def ignores(self, id: Id) -> str | None:
         """Say why an id is ignored, or None if, as far as is known at once, it is not."""
-        return self._ignore.reason(id)
+        return self._ignoring.reason(id)
 
     def forget(self, now: float) -> None:
         """Drop what has left the window."""
@@ -131,65 +170,60 @@ class Judge:
         self._settings = settings
         self._times = BanTimes(name, settings.bantime, settings.growth, court.rng)
         if old is None or settings.ignore != old.ignore:
-            ignore = settings.ignore
-            self._ignore = IgnoreList(name, ignore, court.own, court.hosts, court.ticks)
-            self._command = IgnoreCommand(name, ignore, court.asker, court.ticks)
-            self._ignore.awaited()  # asks the name servers in good time
+            self._ignoring = Ignoring(
+                name, settings.ignore, court.own, court.hosts, court.asker, court.ticks
+            )
 
     # Whom to ignore ----------------------------------------------------------
 
-    def _known_reason(self, failure: Failure) -> str | None:
-        reason = self._ignore.reason(failure.id)
-        if reason is None and failure.fid is not None:
-            reason = self._ignore.reason(failure.ip)
-        if reason is None and self._command and self._command.remembered(failure):
-            reason = "command"
-        return reason
-
-    def _takes_time(self, failure: Failure) -> bool:
-        if self._ignore.awaited():
-            return True
-        return bool(self._command) and self._command.remembered(failure) is None
-
-    def _inquire(self, failure: Failure, heard: float) -> None:
+    def _inquire(self, number: int, failure: Failure) -> None:
         """Do what takes time; on the thread of the inquiry."""
-        self._ignore.wait()
-        reason = self._known_reason(failure)
-        if reason is None and self._command and self._command.ask(failure):
-            reason = "command"
-        if not self._inquiry.closed:
-            self._conclude(failure, heard, reason)
+        reason = self._ignoring.find_out(failure)
+        with self._docket.change():
+            if not self._inquiry.closed and (deferred := self._docket.settle(number)):
+                self._conclude(failure, deferred.heard, reason)
 
     def _acquit(self) -> None:
         """Lift the bans of those who are ignored now, once more when all names are known."""
         self._lift_ignored()
-        if self._ignore.awaited():
+        if self._ignoring.awaited:
             self._inquiry.put(None, self._acquit_later)
 
     def _acquit_later(self) -> None:
-        self._ignore.wait()
+        self._ignoring.wait()
         if not self._inquiry.closed:
             self._lift_ignored()
 
     def _lift_ignored(self) -> None:
         for entry in self._bans.of(self._settings.name):
-            if self._ignore.reason(entry.ban.id) or self._ignore.reason(entry.ban.ip):
+            if self._ignoring.spares(entry.ban):
                 self._bans.lift(entry)
 
-    # Counting and banning ----------------------------------------------------
+    # Counting and banning; within a change of the docket ----------------------
+
+    def _hear(self, failure: Failure, now: float) -> None:
+        reason = self._ignoring.known_reason(failure)
+        if reason is None and self._ignoring.takes_time(failure):
+            number = self._docket.defer(Deferred(failure, False, now))
+            share = max(SHARE, self._settings.maxretry)
+            work = functools.partial(self._inquire, number, failure)
+            if not self._inquiry.put(failure.id, work, share):
+                self._docket.settle(number)
+        else:
+            self._conclude(failure, now, reason)
 
     def _conclude(self, failure: Failure, heard: float, reason: str | None) -> None:
         if reason is not None:
             self._court.notices.ignored(failure, reason)
             return
         self._court.notices.found(failure)
-        with self._lock:
-            self.found_total += 1
+        self.found_total += 1
         past = self._past(failure.id, heard) if self._settings.growth else Past()
         weight = 1
         if failure.time > past.last:
             weight = attempts(past.bans, self._settings.maxretry)
         ticket = self._tracker.add(failure, heard, weight)
+        self._docket.counted(failure.id)
         if past.bans and weight > 1:
             self._court.notices.found_again(failure, past.bans, weight, ticket is not None)
         if ticket is not None:
@@ -217,9 +251,24 @@ class Judge:
         if entry is None:
             return False
         self._court.history.add(entry.ban)
+        self._docket.banned(ticket.id)
+        self._tell(entry.ban)
         if bans and self._settings.growth and self._settings.bantime is not None:
             self._court.notices.increased(entry.ban)
         return True
+
+    def _tell(self, ban: Ban) -> None:
+        self._court.events.tell(
+            "decided",
+            ban.jail,
+            ban.id,
+            start=ban.start,
+            end=ban.end,
+            failures=ban.ticket.failures,
+            count=ban.count,
+            lines=list(ban.ticket.lines),
+            manual=ban.ticket.failures == 0,
+        )
 
     def _start(self, ticket: Ticket, now: float) -> float:
         """Return when a ban begins: in the classic language now, in a tree with its failure."""
@@ -240,5 +289,6 @@ class Judge:
             entry.complained_at = now
             self._court.notices.already_banned(ticket)
             seconds = self._times.seconds(entry.ban.count - 1)
-            self._bans.extend(entry, None if seconds is None else ticket.time + seconds)
+            if self._bans.extend(entry, None if seconds is None else ticket.time + seconds):
+                self._docket.banned(ticket.id)
             self._bans.renew(entry)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fail2ban.ledger import Suspect
 from fail2ban.records import Failure, Id, Ticket
 
 #: Ids tracked at a time by one section; then the oldest is forgotten.
@@ -60,6 +62,7 @@ class Tracker:
     ) -> None:
         self.stale = self.crowded_out = 0
         self._capacity = capacity
+        self._dropped: list[Id] = []
         # Kept in the order of the last failure: the first is the oldest.
         self._suspects: dict[Id, _Suspect] = {}
         self._lock = threading.Lock()
@@ -102,6 +105,39 @@ class Tracker:
         with self._lock:
             self._drop_old(now - self._findtime)
 
+    # Beyond the end of the process ---------------------------------------------
+
+    def suspect(self, id: Id) -> Suspect | None:
+        """Return what is remembered of an id; None: nothing."""
+        with self._lock:
+            if (suspect := self._suspects.get(id)) is None:
+                return None
+            return Suspect(tuple(suspect.times), tuple(suspect.lines))
+
+    def load(self, suspects: Mapping[Id, Suspect], now: float) -> list[Id]:
+        """Take over what an earlier run remembered; return who is not watched any more."""
+        begin = now - self._findtime
+        by_time = sorted(suspects.items(), key=lambda item: item[1].times[-1:])
+        with self._lock:
+            for id, (times, lines) in by_time:
+                # The writer's clock, or ours, may have been ahead.
+                counting = [min(time, now) for time in times if time >= begin]
+                if counting and id not in self._suspects:
+                    # One failure more makes a ticket, also if the limit is lower now.
+                    kept = [(when, text) for when, text in lines if when >= begin]
+                    self._suspects[id] = _Suspect(counting, kept)
+            self._make_room(begin)
+            self._dropped.clear()
+            return [id for id in suspects if id not in self._suspects]
+
+    def dropped(self) -> list[Id]:
+        """Return who was forgotten since the last call because time passed, or room ran out."""
+        with self._lock:
+            dropped, self._dropped = self._dropped, []
+            return dropped
+
+    # Memory --------------------------------------------------------------------
+
     def _keep(self, suspect: _Suspect, time: float, begin: float, lines: tuple[str, ...]) -> None:
         """Keep the newest lines of failures that count."""
         if not (most := self._maxmatches):
@@ -123,15 +159,19 @@ class Tracker:
             oldest = next(iter(self._suspects))
             if self._suspects[oldest].times[-1] >= begin:
                 return
-            del self._suspects[oldest]
+            self._drop(oldest)
 
     def _make_room(self, begin: float) -> None:
         if len(self._suspects) <= self._capacity:
             return
         self._drop_old(begin)
         while len(self._suspects) > self._capacity:
-            del self._suspects[next(iter(self._suspects))]
+            self._drop(next(iter(self._suspects)))
             self.crowded_out += 1
+
+    def _drop(self, id: Id) -> None:
+        del self._suspects[id]
+        self._dropped.append(id)
 
 
 def _count(suspect: _Suspect, time: float, begin: float, attempts: int) -> None:
@@ -150,4 +190,5 @@ def _ticket(failure: Failure, suspect: _Suspect) -> Ticket:
         lines=tuple(line for _, lines in suspect.lines for line in lines),
         fid=failure.fid,
         groups=failure.groups,
+        seen=failure.seen,
     )

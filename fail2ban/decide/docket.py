@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What has changed in one section since it was last stored.
+
+How far a log was read and what came of it must be stored together (promise D2).
+While a poll of the log goes on, changes are only collected; at its end they are
+saved with the place that it has reached. What comes of a line later, because a
+name server or a command had to be asked, is saved at once if no poll is under
+way, for then everything that is in memory belongs to places that are stored.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from fail2ban.decide.bans import Bans
+from fail2ban.decide.history import History
+from fail2ban.decide.tracker import Tracker
+from fail2ban.ledger import Batch, Deferred
+from fail2ban.records import Id
+
+
+class Docket:
+    """Collects the changes of one section and saves them as batches.
+
+    Whoever changes what is counted does so within `change`; any thread may.
+
+    Args:
+        jail: name of the section.
+    """
+
+    def __init__(self, jail: str, tracker: Tracker, bans: Bans, history: History) -> None:
+        self._jail, self._tracker, self._bans, self._history = jail, tracker, bans, history
+        self._lock = threading.RLock()  # guards all of the following
+        self._reading = False
+        self._suspects: set[Id] = set()
+        self._banned: set[Id] = set()
+        self._deferred: dict[int, Deferred | None] = {}
+        self._waiting: dict[int, Deferred] = {}
+        self._numbers = itertools.count(1)
+        self._marks: Mapping[str, str] = {}
+        self._moved: dict[str, str | None] = {}
+
+    def load(self, marks: Mapping[str, str], deferred: Mapping[int, Deferred]) -> None:
+        """Begin where an earlier run has ended."""
+        with self._lock:
+            self._marks = marks
+            self._waiting |= deferred
+            self._numbers = itertools.count(max(deferred, default=0) + 1)
+
+    def begin(self) -> None:
+        """Note that lines are being read: until `done` nothing is saved."""
+        with self._lock:
+            self._reading = True
+
+    def done(self, marks: Mapping[str, str]) -> None:
+        """Save what has changed: all lines up to `marks` are dealt with."""
+        with self._lock:
+            self._reading = False
+            if marks is not self._marks:
+                self._move(marks)
+            self._save()
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Let nothing be saved in the middle of a change, but soon after it."""
+        with self._lock:
+            yield
+            if not self._reading:
+                self._save()
+
+    def waiting(self) -> list[tuple[int, Deferred]]:
+        """Return the failures that are deferred at present, with their numbers."""
+        with self._lock:
+            return list(self._waiting.items())
+
+    # Within `change` ------------------------------------------------------------
+
+    def counted(self, id: Id) -> None:
+        """Note that other failures of an id are remembered now."""
+        self._suspects.add(id)
+
+    def banned(self, id: Id) -> None:
+        """Note that a ban of an id has changed, or how many it had."""
+        self._banned.add(id)
+
+    def defer(self, deferred: Deferred) -> int:
+        """Note a failure of which something must be found out; return its number."""
+        number = next(self._numbers)
+        self._waiting[number] = self._deferred[number] = deferred
+        return number
+
+    def settle(self, number: int) -> Deferred | None:
+        """Note that it was found out; return what was noted, None if it was settled before."""
+        deferred = self._waiting.pop(number, None)
+        if deferred is not None:
+            self._deferred[number] = None
+        return deferred
+
+    # Saving -----------------------------------------------------------------------
+
+    def _move(self, marks: Mapping[str, str]) -> None:
+        for key in self._marks.keys() - marks.keys():
+            self._moved[key] = None
+        for key, mark in marks.items():
+            if self._marks.get(key) != mark:
+                self._moved[key] = mark
+        self._marks = marks
+
+    def _save(self) -> None:
+        self._suspects.update(self._tracker.dropped())
+        if not (self._moved or self._suspects or self._banned or self._deferred):
+            return
+        jail, batch = self._jail, Batch()
+        batch.marks = {(jail, key): mark for key, mark in self._moved.items()}
+        batch.suspects = {(jail, id): self._tracker.suspect(id) for id in self._suspects}
+        batch.deferred = {(jail, number): what for number, what in self._deferred.items()}
+        batch.records = {(jail, id): self._history.record(jail, id) for id in self._banned}
+        self._bans.write(batch, jail, self._banned)
+        self._moved, self._deferred = {}, {}
+        self._suspects, self._banned = set(), set()
