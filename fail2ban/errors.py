@@ -45,3 +45,7 @@ class LockError(Fail2BanError):
 
 class LogTargetError(Fail2BanError):
     """A target of the daemon's own messages cannot be opened."""
+
+
+class StoreError(Fail2BanError):
+    """The database cannot be used as asked."""
