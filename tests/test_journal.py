@@ -10,7 +10,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -282,12 +282,22 @@ class World:
         self.woken: dict[str, threading.Semaphore] = {}
 
     def source(
-        self, jail: str, *matches: str, since: float = NOW - 1000, **settings: object
+        self,
+        jail: str,
+        *matches: str,
+        since: float = NOW - 1000,
+        marks: Mapping[str, str] | None = None,
+        **settings: object,
     ) -> JournalSource:
         self.woken[jail] = threading.Semaphore(0)
         alternatives = tuple((match,) for match in matches)
         wanted = JournalSettings(alternatives, **settings)  # type: ignore[arg-type]
-        return self.journal.source(jail, wanted, since, self.woken[jail].release)
+        return self.journal.source(jail, wanted, since, self.woken[jail].release, marks or {})
+
+    def restart(self) -> None:
+        """Run the daemon again."""
+        self.journal.close()
+        self.journal = Journal(program=str(self.program), clock=lambda: NOW)
 
     def write(self, *messages: str, at: float | None = None, unit: str = "a") -> None:
         """Add entries, a second after each other, the first at NOW - 100."""
@@ -623,3 +633,91 @@ def test_values_are_texts() -> None:
     assert values({"A": "x"}, "A") == ["x"]
     assert values({"A": ["x", [121], None]}, "A") == ["x", "y"]
     assert values({"A": None}, "A") == values({}, "A") == []
+
+
+# After a restart ----------------------------------------------------------------------
+
+
+def test_an_entry_that_was_taken_does_not_come_again_after_a_restart(world: World) -> None:
+    world.write("one", "two", "three")
+    source = world.source("a")
+    lines = source.poll()
+    while not (first := next(lines, None)):
+        assert world.woken["a"].acquire(timeout=PATIENCE)
+        lines = source.poll()
+    marks = dict(source.marks())  # the others were offered, but not taken
+    world.restart()
+    again = world.source("a", marks=marks)
+    assert again.marks() == marks
+    assert [first.text, *world.take(again, 2)] == ["one", "two", "three"]
+    assert "--after-cursor=c1" in world.runs()[-1]
+
+
+def test_marks_of_the_journal_stay_the_same_object_while_nothing_is_taken(world: World) -> None:
+    source = world.source("a")
+    assert source.marks() == {}
+    world.write("one")
+    world.take(source, 1)
+    marks = source.marks()
+    assert source.marks() is marks and len(marks) == 1
+    world.write("two")
+    world.take(source, 1)
+    assert source.marks() != marks and source.marks().keys() == marks.keys()
+
+
+def test_a_place_that_is_not_in_the_journal_any_more_is_found_by_its_time(world: World) -> None:
+    world.write("one", "two")
+    source = world.source("a")
+    world.take(source, 2)
+    marks = dict(source.marks())
+    world.restart()
+    world.touch("no-cursors")
+    world.write("three")
+    assert world.take(world.source("a", marks=marks), 1) == ["three"]
+
+
+def test_after_a_long_break_what_is_too_old_to_matter_is_left_out(world: World) -> None:
+    world.write("one", "two", "three")
+    source = world.source("a")
+    world.take(source, 3)
+    marks = dict(source.marks())
+    world.restart()
+    world.write("old", "young")
+    assert world.take(world.source("a", marks=marks, since=NOW - 95), 1) == ["young"]
+
+
+def test_sections_with_places_of_their_own_go_on_each_at_its_own(world: World) -> None:
+    world.write("one", "two", "three")
+    taken = world.source("a"), world.source("b")
+    world.take(taken[0], 3)
+    world.take(taken[1], 3)
+    marks = dict(taken[0].marks())
+    world.restart()
+    world.write("four")
+    first, second = world.source("a", marks=marks), world.source("b")
+    assert world.take(first, 1) == ["four"]
+    assert world.take(second, 4) == ["one", "two", "three", "four"]
+
+
+@pytest.mark.parametrize("damage", ["", "7", "[]", '["x"]', '["x", "y"]', "[1, 2.0]", "[" * 9999])
+def test_a_damaged_place_is_left_out_with_a_warning(
+    world: World, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.write("one")
+    source = world.source("a")
+    world.take(source, 1)
+    marks = dict.fromkeys(source.marks(), damage)
+    world.restart()
+    assert world.take(world.source("a", marks=marks), 1) == ["one"]
+    assert "not read on where it was left" in caplog.text
+
+
+def test_a_flood_is_taken_in_shares(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "ROOM", 3)
+    world.write(*map(str, range(9)))
+    source = world.source("a")
+    world.lines(source, 1)
+    while len(source._lines) < 3:
+        time.sleep(0.001)
+    assert len(list(source.poll())) == 3
+    source.close()

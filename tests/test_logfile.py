@@ -19,11 +19,12 @@ from fail2ban.detect import logs as logs_module
 from fail2ban.detect.copies import CHUNK, PATIENCE
 from fail2ban.detect.encoding import Encoding
 from fail2ban.detect.lines import LINE_LIMIT, LineSplitter
-from fail2ban.detect.logfile import DAY, SHARE, LogFile
+from fail2ban.detect.logfile import SHARE, LogFile
 from fail2ban.detect.logs import GRACE, MAX_OPEN, Logs
 from fail2ban.detect.match import Line
 from fail2ban.detect.paths import ABSENCE, INTERVAL
 from fail2ban.detect.seek import GRAIN, SLACK, SMALL, Since
+from fail2ban.detect.track import DAY
 
 
 @dataclass

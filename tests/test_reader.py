@@ -10,7 +10,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -293,7 +293,7 @@ def test_a_reader_that_is_stopped_in_a_backlog_goes_on_at_the_same_line(
 def test_the_time_given_to_the_filter_is_that_of_the_line(
     reader: LogReader, log: Path, failures: list[Failure]
 ) -> None:
-    times = iter([1.0, 2.0, 3.0])
+    times = iter([0.0, 1.0, 2.0, 3.0])  # when they are taken, then one by one
     reader.clock = lambda: next(times)
     append(log, "fail 192.0.2.1 0", "fail 192.0.2.2 0")
     reader.poll()
@@ -376,10 +376,14 @@ class FakeSource:
 
     def __init__(self, lines: Iterable[Line] = ()) -> None:
         self.lines = list(lines)
+        self.place: dict[str, str] = {}
 
     def poll(self) -> Iterator[Line]:
         while self.lines:
             yield self.lines.pop(0)
+
+    def marks(self) -> Mapping[str, str]:
+        return self.place
 
     def due(self) -> float:
         return 0.0 if self.lines else float("inf")
@@ -586,3 +590,144 @@ def test_who_has_lines_that_take_too_long_leaves_others_as_much_time() -> None:
     for text, rest in (("0.25", 0.25), ("0.1", 0.0), ("60", budget.FIRST)):
         chunks.fill(iter([Line(text)]))
         assert matching.match(chunks, match, clock) == rest
+
+
+# What outlives the process ---------------------------------------------------------
+
+
+class Book:
+    """Writes down what the reader says."""
+
+    def __init__(self, reader: LogReader) -> None:
+        self.said: list[object] = []
+        self.marks: Mapping[str, str] = {}
+        self.settled: list[tuple[int, list[str]]] = []
+        reader.report = lambda failure: self.said.append(str(failure.ip))
+        reader.begin = lambda: self.said.append("begin")
+        reader.done = self.done
+        reader.defer = lambda failure: (self.said.append(f"defer {failure.ip}"), 7)[1]
+        reader.settle = self.settle
+
+    def done(self, marks: Mapping[str, str]) -> None:
+        self.said.append("done")
+        self.marks = marks
+
+    def settle(self, number: int, failures: Sequence[Failure]) -> None:
+        self.settled.append((number, [str(failure.ip) for failure in failures]))
+
+
+def test_what_a_poll_has_brought_is_framed_and_an_empty_poll_says_nothing(
+    reader: LogReader, log: Path
+) -> None:
+    reader.poll()
+    book = Book(reader)
+    reader.poll()
+    assert book.said == []
+    append(log, "fail 192.0.2.1 0", "hello", "fail 192.0.2.2 0")
+    reader.poll()
+    assert book.said == ["begin", "192.0.2.1", "192.0.2.2", "done"]
+    reader.poll()
+    assert len(book.said) == 4 and book.marks == reader.source.marks() != {}
+
+
+def test_marks_that_change_without_any_line_are_told(reader: LogReader) -> None:
+    source = FakeSource()
+    reader.follow(source)
+    book = Book(reader)
+    reader.poll()
+    source.place = {"log": "elsewhere"}
+    reader.poll()
+    reader.poll()
+    assert book.said == ["done", "done"] and book.marks == {"log": "elsewhere"}
+
+
+def test_a_poll_that_is_stopped_is_not_done(reader: LogReader, log: Path) -> None:
+    stop = threading.Event()
+    book = Book(reader)
+    reader.report = lambda failure: stop.set()
+    append(log, *["fail 192.0.2.1 0"] * 3)
+    reader.run(stop)
+    assert book.said == ["begin"]
+    reader.poll()
+    assert book.said == ["begin", "done"]
+
+
+def test_what_the_filter_remembers_is_told_with_the_marks(reader: LogReader, log: Path) -> None:
+    regex = Sourced("<F-MLFID>id \\d+</F-MLFID> begins$<F-NOFAIL></F-NOFAIL>", Origin("f"))
+    filter = make_filter(FilterSettings("SSH", (regex,), tagged=True))
+    reader.use(filter)
+    book = Book(reader)
+    append(log, f"{NOW} id 7 begins")
+    reader.poll()
+    assert filter.memory().items() <= book.marks.items()
+    assert any(key.startswith("filter:connection:") for key in book.marks)
+
+
+@pytest.mark.parametrize("addresses", [(), ("192.0.2.1", "2001:db8::1")])
+def test_a_deferred_failure_is_settled_once_whatever_it_comes_to(
+    reader: LogReader, log: Path, addresses: tuple[str, ...]
+) -> None:
+    book = Book(reader)
+    append(log, "fail x.example 7")
+    reader.poll()
+    assert book.said == ["begin", "defer x.example", "done"] and book.settled == []
+    assert isinstance(reader.resolver, FakeResolver)
+    [(_, use)] = reader.resolver.asked
+    use(tuple(map(ipaddress.ip_address, addresses)))
+    assert book.settled == [(7, list(addresses))]
+
+
+@pytest.mark.parametrize("usedns, came_to", [("raw", ["x.example"]), ("no", []), ("warn", None)])
+def test_a_failure_that_an_earlier_run_has_deferred_is_taken_up(
+    reader: LogReader, usedns: str, came_to: list[str] | None
+) -> None:
+    book = Book(reader)
+    reader.usedns = usedns  # type: ignore[assignment]
+    reader.resume(9, Failure("SSH", "x.example", NOW, ("x",)))
+    assert isinstance(reader.resolver, FakeResolver)
+    if came_to is None:
+        [(name, use)] = reader.resolver.asked
+        use((ipaddress.ip_address("192.0.2.1"),))
+        assert name == "x.example"
+        came_to = ["192.0.2.1"]
+    assert book.settled == [(9, came_to)]
+
+
+# For whoever watches ----------------------------------------------------------------
+
+
+def test_lines_matches_and_their_moments_are_counted(reader: LogReader, log: Path) -> None:
+    times = iter(range(100, 200))
+    reader.clock = lambda: float(next(times))
+    append(log, "hello", "fail 192.0.2.1 0", "fail 192.0.2.1 never")
+    reader.poll()
+    assert (reader.lines, reader.matches, reader.timeless) == (3, 2, 1)
+    assert reader.last_line == reader.last_match == 100.0
+    append(log, "hello")
+    reader.poll()
+    assert reader.lines == 4 and reader.last_line > reader.last_match == 100.0
+
+
+def test_only_a_line_that_is_new_tells_when_we_have_seen_it(
+    reader: LogReader, failures: list[Failure]
+) -> None:
+    reader.ticks = lambda: 5.5
+    reader.follow(FakeSource([Line("fail 192.0.2.1 0", live=False), Line("fail 192.0.2.1 0")]))
+    reader.poll()
+    assert [failure.seen for failure in failures] == [0.0, 5.5]
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_a_clock_that_is_wrong_shows(reader: LogReader, log: Path, tagged: bool) -> None:
+    regex = Sourced("from <HOST>$", Origin("f"))
+    filter = make_filter(FilterSettings("SSH", (regex,), tagged=tagged))
+    reader.use(filter)
+    reader.poll()
+    assert reader.dating.skew is None
+    for late in (3600, 3599, 0, 3601):
+        append(log, f"{NOW - late} Failed password from 192.0.2.1")
+        reader.poll()
+    append(log, "Failed password from 192.0.2.1")
+    reader.poll()
+    assert reader.dating.skew == pytest.approx(3599.5)
+    assert reader.dating.undated == 1

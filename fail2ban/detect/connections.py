@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
+from fail2ban.detect import memory
 from fail2ban.detect.addresses import parse_address
 from fail2ban.detect.groups import shown
 from fail2ban.detect.identity import WHO, Identity, identify
@@ -28,6 +29,9 @@ SIZE, LIFETIME = 1000, 300.0
 MAX_LINES, MAX_USERS = 100, 100
 #: Characters of each of them.
 LENGTH = 512
+#: Characters of the lines, and of the users, of one connection that outlive the process;
+#: who says much on many connections is not to make us write all of it again and again.
+STORED = 8192
 
 #: Groups in which a host name may stand, and what belongs to it.
 _NAMES = ("dns", "host", "cidr")
@@ -76,11 +80,17 @@ _NEW = _Connection()
 
 
 class Connections:
-    """The connections of one section. Used on one thread at a time."""
+    """The connections of one section. Used on one thread at a time.
 
-    def __init__(self, usedns: UseDns) -> None:
-        self._usedns = usedns
+    Args:
+        section: for log messages.
+    """
+
+    def __init__(self, usedns: UseDns, section: str = "") -> None:
+        self._usedns, self._section = usedns, section
         self._known: OrderedDict[str, _Connection] = OrderedDict()  # the longest unused first
+        self._changed: set[str] = set()  # whose texts are not those of `_texts`
+        self._texts: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._known)
@@ -103,8 +113,9 @@ class Connections:
             return outcome
         if forgets:
             del self._known[key]
+            self._changed.add(key)
         else:
-            self._remember(key, replace(after, end=now + LIFETIME))
+            self._remember(key, replace(after, end=now + LIFETIME), now)
         users = {"users": tuple(sorted(after.users))} if after.users else {}
         return replace(outcome, groups={**outcome.groups, **users})
 
@@ -112,11 +123,50 @@ class Connections:
         known = self._known.get(key)
         return known if known and now < known.end else None
 
-    def _remember(self, key: str, connection: _Connection) -> None:
+    def _remember(self, key: str, connection: _Connection, now: float) -> None:
         self._known[key] = connection
         self._known.move_to_end(key)
-        if len(self._known) > SIZE:
-            self._known.popitem(last=False)
+        self._changed.add(key)
+        while len(self._known) > SIZE or next(iter(self._known.values())).end <= now:
+            self._changed.add(self._known.popitem(last=False)[0])
+
+    def memory(self) -> dict[str, str]:
+        """Return what is known, see `Matcher`."""
+        for key in self._changed:
+            if known := self._known.get(key):
+                self._texts[memory.key_of(key)] = _text(key, known)
+            else:
+                self._texts.pop(memory.key_of(key), None)
+        self._changed.clear()
+        return self._texts
+
+    def recall(self, texts: Mapping[str, str]) -> None:
+        """Know what was known, see `Matcher`."""
+        told = (memory.read(self._section, text, _parse) for text in texts.values())
+        for key, connection in sorted(filter(None, told), key=lambda one: one[1].end):
+            self._known[key] = connection
+            self._changed.add(key)
+
+
+def _text(key: str, known: _Connection) -> str:
+    said: dict[str, object] = {"id": key, "groups": dict(known.groups), "end": known.end}
+    if known.users:
+        said["users"] = [*memory.newest(tuple(sorted(known.users)), STORED)]
+    if known.lines:
+        said["lines"] = [*memory.newest(known.lines, STORED)]
+    if known.pending:
+        said["pending"] = True
+    return memory.dumped(said)
+
+
+def _parse(said: Any) -> tuple[str, _Connection]:
+    return memory.text(said["id"]), _Connection(
+        memory.captures(said["groups"]),
+        frozenset(memory.texts(said.get("users", []))),
+        memory.texts(said.get("lines", [])),
+        said.get("pending") is True,
+        memory.number(said["end"]),
+    )
 
 
 def _join(

@@ -150,7 +150,7 @@ def _candidates(path: str, written: int) -> Iterator[_Copy]:
     """
     found: dict[Ident, tuple[int, str]] = {}
     for name in {path, os.path.realpath(path)}:
-        found.update(_siblings(name, written - _SLACK_NS))
+        found.update(siblings(name, written - _SLACK_NS))
     for _, sibling in sorted(found.values(), reverse=True)[:CANDIDATES]:
         try:
             copy = _Copy(sibling)
@@ -159,7 +159,7 @@ def _candidates(path: str, written: int) -> Iterator[_Copy]:
         yield copy
 
 
-def _siblings(path: str, oldest: int) -> Iterator[tuple[Ident, tuple[int, str]]]:
+def siblings(path: str, oldest: int = 0) -> Iterator[tuple[Ident, tuple[int, str]]]:
     """Yield what lies beside `path` and starts with its name: identity, time, path."""
     directory, name = os.path.split(path)
     with contextlib.suppress(OSError), os.scandir(directory or ".") as entries:

@@ -8,6 +8,7 @@ the order of the parts as Debian's fail2ban-regex 1.0.2 prints them.
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -27,6 +28,9 @@ FIELDS = (
     "_SOURCE_REALTIME_TIMESTAMP",
 )
 
+#: Seconds since the epoch; nobody needs a later time.
+_LATEST = 1e12
+
 
 class Point(NamedTuple):
     """A place in the journal.
@@ -38,6 +42,25 @@ class Point(NamedTuple):
 
     cursor: str
     time: float
+
+    def text(self) -> str:
+        """Return it in a form that outlives the process; `parse_point` reads it."""
+        return json.dumps(self)
+
+
+def parse_point(text: str) -> Point:
+    """Read what `Point.text` has written.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        cursor, time = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        cursor = time = None
+    if not isinstance(cursor, str) or type(time) is not float or not abs(time) < _LATEST:
+        raise ValueError(f"this is no place in the journal: {text[:100]!r}")
+    return Point(cursor, time)
 
 
 class Said(NamedTuple):

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import locale as system_locale
 import re
+from collections.abc import Mapping
 
 from fail2ban.detect import dates
 from fail2ban.detect.budget import Allowance, OutOfTime, limited
+from fail2ban.detect.dating import Dating
 from fail2ban.detect.directives import C_NAMES, Names, names_of
 from fail2ban.detect.failregex import Failregex, Report, compile_failregex, compile_regex
 from fail2ban.detect.match import Line, Match
@@ -30,6 +32,7 @@ class Filter:
 
     Attributes:
         problems: what the user should know although the filter works.
+        dating: of lines that blame somebody; no others are asked for their time.
 
     Raises:
         ConfigError: something cannot be used; holds all that was found wrong.
@@ -38,6 +41,7 @@ class Filter:
     def __init__(self, settings: FilterSettings, locale: str = "") -> None:
         found: list[Problem] = []
         section, report = settings.section, found.append
+        self.dating = Dating()
         self._allowance = Allowance()
         self._failregex = compile_failregex(settings.failregex, section, report)
         self._ignoreregex = _compile_all(settings.ignoreregex, section, "ignoreregex", report)
@@ -53,10 +57,16 @@ class Filter:
     def match(self, line: Line, now: float) -> Match | None:
         """Return whom a line blames, see `Matcher`."""
         try:
-            return limited(self._allowance.seconds, self._match, line, now)
+            found = limited(self._allowance.seconds, self._match, line, now)
         except OutOfTime:
             self._allowance.exceeded()
             raise
+        if found and line.time is None:
+            if found.time is None:
+                self.dating.undated += 1
+            elif line.live:
+                self.dating.offset = now - found.time
+        return found
 
     def when(self, line: str, now: float) -> float | None:
         """Return what the timestamp of a line says, see `Matcher`."""
@@ -65,6 +75,13 @@ class Filter:
         except OutOfTime:
             self._allowance.exceeded()
             return None
+
+    def memory(self) -> Mapping[str, str]:
+        """Return nothing: each line is judged by itself."""
+        return {}
+
+    def recall(self, texts: Mapping[str, str]) -> None:
+        """Do nothing, see `memory`."""
 
     def _match(self, line: Line, now: float) -> Match | None:
         for failregex in self._failregex:

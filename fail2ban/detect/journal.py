@@ -11,18 +11,24 @@ Source: jail-conf.md sections 5.7 and 6.
 
 from __future__ import annotations
 
+import json
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
-from fail2ban.detect.entries import Entry, Point, Said
+from fail2ban.detect.entries import Entry, Point, Said, parse_point
 from fail2ban.detect.follower import Follower, Guard, unguarded
 from fail2ban.detect.match import Line
 from fail2ban.detect.paths import watchable
 from fail2ban.detect.terms import Wanted
 from fail2ban.records import JournalSettings
+from fail2ban.text import printable
+
+log = logging.getLogger(__name__)
 
 #: Lines, and characters of them, that wait for a section at a time.
 ROOM, ROOM_SIZE = 4096, 1024 * 1024
@@ -49,7 +55,12 @@ class Journal:
         self._followers: dict[JournalSettings, Follower] = {}
 
     def source(
-        self, jail: str, settings: JournalSettings, since: float, wake: Callable[[], None]
+        self,
+        jail: str,
+        settings: JournalSettings,
+        since: float,
+        wake: Callable[[], None],
+        marks: Mapping[str, str] = MappingProxyType({}),
     ) -> JournalSource:
         """Return the entries that a section wants; they come after the first `poll`.
 
@@ -57,6 +68,8 @@ class Journal:
             jail: name of the section.
             since: where to begin, seconds since the epoch.
             wake: called on another thread when there is something to poll.
+            marks: those that an earlier run has left; what was taken then does not
+                come again. Others' are not looked at.
 
         Raises:
             ValueError: a match is wrong.
@@ -64,7 +77,8 @@ class Journal:
         key = replace(settings, matches=())
         if key not in self._followers:
             self._followers[key] = Follower(key, self._guard, self._program)
-        return JournalSource(jail, settings, self._followers[key], since, wake, self._clock())
+        follower, now = self._followers[key], self._clock()
+        return JournalSource(jail, settings, follower, since, wake, now, marks)
 
     def close(self) -> None:
         """End all followers."""
@@ -94,17 +108,22 @@ class JournalSource:
         since: float,
         wake: Callable[[], None],
         now: float,
+        marks: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.jail = jail
         self.wanted = Wanted(settings.matches)
-        self.point: Point | None = Point("", since)
+        self._key = _key(settings)
+        self._taken = self._noted = _place(jail, marks.get(self._key))
+        self._marks = {self._key: self._taken.text()} if self._taken else {}
+        young = self._taken is not None and self._taken.time >= since
+        self.point: Point | None = self._taken if young else Point("", since)
         self.waiting = True
         self._files = settings.files
         self._follower, self._wake = follower, wake
         self._opened = now
         self._live = False
         self._closed = False
-        self._lines: deque[Line] = deque()
+        self._lines: deque[tuple[Line, Point]] = deque()
         self._size = 0
         self._changed = threading.Condition()  # guards the lines and their size
         follower.add(self)
@@ -112,9 +131,14 @@ class JournalSource:
     # The reader's thread -------------------------------------------------------
 
     def poll(self) -> Iterator[Line]:
-        """Yield the lines that have come; what is not taken stays for the next call."""
+        """Yield the lines that have come; what is not taken stays for the next call.
+
+        They are no more than there is room for: what comes meanwhile can wait.
+        """
         self._follower.look()
-        while line := self._take():
+        count = size = 0
+        while count < ROOM and size < ROOM_SIZE and (line := self._take()):
+            count, size = count + 1, size + len(line.text)
             yield line
         if self.waiting:
             self._follower.restart()
@@ -122,6 +146,13 @@ class JournalSource:
     def due(self) -> float:
         """Return 0 while there is something to poll."""
         return 0.0 if self._lines else float("inf")
+
+    def marks(self) -> Mapping[str, str]:
+        """Return the place of the last entry that was taken; see `Source`."""
+        if self._taken is not self._noted and self._taken:
+            self._noted = self._taken
+            self._marks = {self._key: self._taken.text()}
+        return self._marks
 
     def paths(self) -> list[str]:
         """Return what to watch for other files; their growth is journalctl's affair."""
@@ -149,7 +180,7 @@ class JournalSource:
         with self._changed:
             if not self._lines:
                 return None
-            line = self._lines.popleft()
+            line, self._taken = self._lines.popleft()
             self._size -= len(line.text)
             self._changed.notify_all()
             return line
@@ -179,16 +210,16 @@ class JournalSource:
         if not self.wanted.fits(entry):
             return True
         text, time, stamp = said()
-        return self._put(Line(text, time, stamp, self._live))
+        return self._put(Line(text, time, stamp, self._live), point)
 
-    def _put(self, line: Line) -> bool:
+    def _put(self, line: Line, point: Point) -> bool:
         with self._changed:
             while self._is_full() and not self._closed:
                 if not self._changed.wait(PATIENCE):
                     return False
             was_empty = not self._lines
             if not self._closed:
-                self._lines.append(line)
+                self._lines.append((line, point))
                 self._size += len(line.text)
         if was_empty:
             self._wake()
@@ -196,3 +227,21 @@ class JournalSource:
 
     def _is_full(self) -> bool:
         return len(self._lines) >= ROOM or self._size >= ROOM_SIZE
+
+
+def _key(settings: JournalSettings) -> str:
+    """Return a text that is the same for the same journal, whatever is wanted of it."""
+    which = settings.path, settings.files, settings.namespace, settings.flags, settings.rotated
+    return "journal:" + json.dumps(which, separators=(",", ":"))
+
+
+def _place(jail: str, text: str | None) -> Point | None:
+    """Return where an earlier run was; None if nobody knows."""
+    if text is None:
+        return None
+    try:
+        return parse_point(text)
+    except ValueError as error:
+        message = "[%s] the journal is not read on where it was left: %s"
+        log.warning(message, jail, printable(str(error)))
+        return None

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from fail2ban.detect import memory
 
 
 class Seen(NamedTuple):
@@ -70,11 +72,14 @@ class LineBuffer:
 
     Args:
         size: how many lines a pattern can see, at least 1.
+        section: for log messages.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = max(1, size)
+    def __init__(self, size: int, section: str = "") -> None:
+        self._size, self._section = max(1, size), section
         self._lines: tuple[Seen, ...] = ()
+        self._noted: tuple[Seen, ...] = ()  # those that `_text` speaks of
+        self._text = ""
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -87,3 +92,19 @@ class LineBuffer:
         """Remember the newest of what was seen and is not used up."""
         before = self._size - 1
         self._lines = lines[-before:] if before else ()
+
+    def memory(self) -> str:
+        """Return the lines as a text, see `Matcher`; empty for none."""
+        if self._noted is not self._lines:
+            self._noted = self._lines
+            self._text = memory.dumped(self._lines) if self._lines else ""
+        return self._text
+
+    def recall(self, text: str) -> None:
+        """Show the lines of such a text, see `Matcher`."""
+        if lines := memory.read(self._section, text, _parse):
+            self.keep(lines)
+
+
+def _parse(said: Any) -> tuple[Seen, ...]:
+    return tuple(Seen(memory.text(text), memory.text(shown)) for text, shown in said)

@@ -24,12 +24,14 @@ class LineSplitter:
         encoding: of the bytes; may be replaced.
         overlong: lines so far that were longer than `LINE_LIMIT`.
         undecodable: lines so far with bytes that are not of the encoding.
+        unended: bytes since the last line end, also those that are not kept.
     """
 
     def __init__(self, encoding: Encoding = UTF8) -> None:
         self.encoding = encoding
         self.overlong = 0
         self.undecodable = 0
+        self.unended = 0
         self._half = b""
         self._skip_nuls = True
 
@@ -44,10 +46,13 @@ class LineSplitter:
         NULs before a line are left out: a file that is truncated under a
         writer without O_APPEND starts with as many as it was long.
         """
+        self.unended += len(data)
         if self._skip_nuls:
             data = self.encoding.without_nuls(data)
             self._skip_nuls = not data
         *whole, half = self.encoding.split(self._half + data)
+        if whole:
+            self.unended = len(half)
         self._half = self._shortened(self.encoding.without_nuls(half))
         return iter(self._usual(whole) or map(self._text, whole))
 
@@ -57,12 +62,12 @@ class LineSplitter:
 
     def drop(self) -> None:
         """Forget the half line: its rest will never come."""
-        self._half = b""
+        self._half, self.unended = b"", 0
         self._skip_nuls = True
 
     def finish(self) -> Iterator[str]:
         """Yield the half line, if there is one, as a line: its writer is gone."""
-        half, self._half = self._half, b""
+        half, self._half, self.unended = self._half, b"", 0
         return map(self._text, [half] if half else [])
 
     def _shortened(self, half: bytes) -> bytes:

@@ -36,6 +36,11 @@ class LineTimes:
         """Remember the timestamp of a line."""
         self._last = time
 
+    @property
+    def last(self) -> float | None:
+        """The last timestamp that was noted."""
+        return self._last
+
     def settle(self, line: Line, stamp: float | None, dated: bool, now: float) -> float | None:
         """Return the time that a line with a failure counts for; None: nobody knows.
 

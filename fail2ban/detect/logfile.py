@@ -13,28 +13,29 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import replace
+from typing import NamedTuple
 
 from fail2ban.detect.copies import CHUNK, Recovery
 from fail2ban.detect.encoding import UTF8, Encoding
-from fail2ban.detect.lines import LINE_LIMIT, LineSplitter
+from fail2ban.detect.lines import LINE_LIMIT
+from fail2ban.detect.marks import Mark
 from fail2ban.detect.position import (
     HEAD_SIZE,
     TAIL_SIZE,
     Ident,
     Position,
-    first_line,
     ident_of,
     open_regular,
 )
 from fail2ban.detect.seek import Since, first_at
+from fail2ban.detect.track import Track
 
 log = logging.getLogger(__name__)
 
-#: Chunks of one file that one poll reads, so that a backlog delays no other log.
-SHARE = 16
-#: Seconds between two complaints about the encoding of one file.
-DAY = 86400.0
+#: Chunks of one file that one poll reads: a backlog delays no other log, and what
+#: has been read so far comes into force.
+SHARE = 4
 
 
 class LogFile:
@@ -43,8 +44,8 @@ class LogFile:
     Attributes:
         path: where it was seen last.
         ident: which file it is, whatever its name.
-        here: how far it was read.
-        lines: what cuts its bytes into lines; holds the half one.
+        fd: None while it is closed.
+        track: how far it was read, and what its bytes become.
         backlog: the last poll left something to read.
         undecided: it may be a copy of another log; not read until that is clear.
         live: what it holds was written while we were watching.
@@ -62,10 +63,9 @@ class LogFile:
             OSError: it cannot be opened, or is not a regular file.
         """
         self.path = path
-        self._fd: int | None = open_regular(path)
-        self.ident = ident_of(os.fstat(self._fd))
-        self.here = Position()
-        self.lines = LineSplitter(encoding)
+        self.fd: int | None = open_regular(path)
+        self.ident = ident_of(os.fstat(self.fd))
+        self.track = Track(encoding)
         self.backlog = False
         self.undecided = False
         self.live = False
@@ -75,34 +75,35 @@ class LogFile:
         self.lost: tuple[Position, int] | None = None
         self._recovery: Recovery | None = None
         self._rested: tuple[int, int] | None = None  # size and time when it was closed
-        self._complained: float | None = None  # when about its encoding
+        self._mark: tuple[Mark, str] | None = None
 
     # Reading -----------------------------------------------------------------
 
-    def poll(self, now: float) -> Iterator[str]:
+    def poll(self, now: float, share: int = SHARE) -> Iterator[str]:
         """Yield the lines that were completed since the last call.
 
-        At most `SHARE` chunks are read; `backlog` tells whether that was all.
+        `backlog` tells afterwards whether that was all.
 
         Args:
             now: the caller's clock, in seconds.
+            share: how many chunks are read at most.
 
         Raises:
             OSError: the file cannot be read.
         """
         self.backlog = False
-        for _ in range(SHARE):
-            data = self._next(now)
+        for _ in range(share):
+            data, written = self._next(now)
             if not data:
                 return
             self.grown = now
-            yield from self._split(data, now)
+            yield from self.track.take(data, written, self.path, now)
         self.backlog = True
 
     def finish(self) -> Iterator[str]:
         """Close the file; yield its last line if that has no newline."""
         self.close()
-        return self.lines.finish()
+        return self.track.lines.finish()
 
     def close(self) -> None:
         if self._recovery:
@@ -111,63 +112,34 @@ class LogFile:
 
     def recode(self, encoding: Encoding) -> None:
         """Read on in another encoding."""
-        self.lines.encoding = encoding
+        self.track.lines.encoding = encoding
 
-    def _split(self, data: bytes, now: float) -> Iterator[str]:
-        if not self.lines.encoding.is_settled:
-            self.lines.encoding = self.lines.encoding.settle(self.here.head)
-        overlong, undecodable = self.lines.overlong, self.lines.undecodable
-        yield from self.lines.feed(data)
-        if overlong == 0 and self.lines.overlong:
-            log.warning(
-                "%s: a line is longer than %d bytes; what exceeds that is left out of"
-                " this line and others to come",
-                self.path,
-                LINE_LIMIT,
-            )
-        if self.lines.undecodable > undecodable:
-            self._complain(now)
+    def _next(self, now: float) -> tuple[bytes, int]:
+        """Return the bytes after those we have had, and a time at which they were there.
 
-    def _complain(self, now: float) -> None:
-        if self._complained is not None and now - self._complained < DAY:
-            return
-        self._complained = now
-        log.warning(
-            "%s: there are bytes that are not %s; each reads as \N{REPLACEMENT CHARACTER}"
-            " (logencoding says how a log is written)",
-            self.path,
-            self.lines.encoding.name,
-        )
-
-    def _next(self, now: float) -> bytes:
-        """Return the bytes after those we have had, b"" if there are none yet."""
+        There are none if nothing has come yet.
+        """
         if self._recovery is None:
-            data = self._read_on()
-            if data is not None:
-                return data
+            if (read := self._read_on()) is not None:
+                return read
             log.info("%s was truncated", self.path)
             self._recovery = Recovery(self.path, now)
-        data = self._recovery.read(self.here, now)
+        here = self.track.here
+        data = self._recovery.read(here, now)
         if data is None:
             self._start_over(self._recovery)
-            return self._read_on() or b""
-        self.here = self.here.after(data, self.here.written)
-        return data
+            return self._read_on() or (b"", 0)
+        return data, here.written
 
-    def _read_on(self) -> bytes | None:
+    def _read_on(self) -> tuple[bytes, int] | None:
         """Read what was appended; None when the file was truncated."""
-        if self._fd is None:
-            return b""
+        if self.fd is None:
+            return b"", 0
         # The time comes first: it must not be that of a later truncation.
-        written = os.fstat(self._fd).st_mtime_ns
-        tail = self.here.tail
-        data = os.pread(self._fd, len(tail) + CHUNK, self.here.offset - len(tail))
-        if not data.startswith(tail):
-            return None
-        data = data[len(tail) :]
-        if data:
-            self.here = self.here.after(data, written)
-        return data
+        written = os.fstat(self.fd).st_mtime_ns
+        here = self.track.here
+        data = os.pread(self.fd, len(here.tail) + CHUNK, here.offset - len(here.tail))
+        return (data[len(here.tail) :], written) if data.startswith(here.tail) else None
 
     def _start_over(self, recovery: Recovery) -> None:
         """Go to the start of the truncated file."""
@@ -175,22 +147,54 @@ class LogFile:
         if recovery.found:
             # The writer may have been in the middle of a line.
             self.copied = recovery.copy
-            self.lines.resume()
         else:
             log.warning(
                 "%s was truncated and no copy of it was found beside it:"
                 " lines written just before may be lost",
                 self.path,
             )
-            self.lost = self.here, self.line_start
-            self.lines.drop()
-        self.here = Position()
+            self.lost = self.track.here, self.track.line_start
+        self.track.start_over(joined=recovery.found)
+
+    # Going on where an earlier run was ----------------------------------------
+
+    def resume(self, mark: Mark, now: float) -> None:
+        """Go on at a mark; what is not there any more is sought as after a truncation.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if self.fd is None:
+            return
+        if not mark.begun.is_in(self.fd):
+            log.info("%s was truncated or replaced while nobody was reading it", self.path)
+            self._recovery = Recovery(self.path, now)
+        self.track.go(mark.begun)
+        self.copied, self.lost = mark.copied, mark.lost
+
+    def mark(self) -> tuple[str, str]:
+        """Return how far it was read, as a key and a text."""
+        known = self._mark[0] if self._mark else None
+        if known is None or known.path != self.path:
+            real = os.path.realpath(self.path)
+            target = real if real != os.path.abspath(self.path) else ""
+            known = Mark(self.path, self.ident, self.track.begun, target)
+        mark = replace(
+            known,
+            begun=self.track.begun,
+            left=self.vanished is not None,
+            copied=self.copied,
+            lost=self.lost,
+        )
+        if self._mark is None or mark != self._mark[0]:
+            self._mark = mark, mark.text()
+        return mark.key, self._mark[1]
 
     # Resting: a file that does not grow needs no descriptor -------------------
 
     @property
     def is_open(self) -> bool:
-        return self._fd is not None
+        return self.fd is not None
 
     @property
     def is_recovering(self) -> bool:
@@ -203,10 +207,10 @@ class LogFile:
         Raises:
             OSError: the file cannot be examined.
         """
-        if self._fd is None or self.backlog or self._recovery:
+        if self.fd is None or self.backlog or self._recovery:
             return False
-        status = os.fstat(self._fd)
-        if not self.undecided and status.st_size != self.here.offset:
+        status = os.fstat(self.fd)
+        if not self.undecided and status.st_size != self.track.here.offset:
             return False
         self.suspend()
         self._rested = status.st_size, status.st_mtime_ns
@@ -214,9 +218,9 @@ class LogFile:
 
     def suspend(self) -> None:
         """Close the descriptor; the file is worth opening again at any time."""
-        if self._fd is not None:
-            os.close(self._fd)
-        self._fd, self._rested = None, None
+        if self.fd is not None:
+            os.close(self.fd)
+        self.fd, self._rested = None, None
 
     def has_changed(self, status: os.stat_result) -> bool:
         """Tell whether a file without a descriptor is worth opening."""
@@ -232,74 +236,60 @@ class LogFile:
         if ident_of(os.fstat(fd)) != self.ident:
             os.close(fd)
             return
-        self.path, self._fd = path, fd
+        self.path, self.fd = path, fd
 
-    # Comparing, to know a copy by its text -----------------------------------
+    # Where to begin -----------------------------------------------------------
 
     def start_at(self, offset: int) -> None:
         """Count everything before `offset` as read; nothing, if the file is shorter now."""
-        if self._fd is not None:
-            here = Position.at(self._fd, offset)
-            self.here = here if len(here.tail) == min(offset, TAIL_SIZE) else Position()
+        if self.fd is not None:
+            here = Position.at(self.fd, offset)
+            self.track.go(here if len(here.tail) == min(offset, TAIL_SIZE) else Position())
 
     def start_at_line(self, offset: int) -> None:
         """Count every line before `offset` as read; one without an end is not."""
-        if self._fd is None:
+        if self.fd is None:
             return
-        encoding = self._settled(self._fd)
+        encoding = self._settled(self.fd)
         begin = max(0, offset - LINE_LIMIT)
         begin -= begin % encoding.width
-        half = encoding.split(os.pread(self._fd, offset - begin, begin))[-1]
+        half = encoding.split(os.pread(self.fd, offset - begin, begin))[-1]
         # A line that is too long has no beginning here.
         self.start_at(offset - len(half) if len(half) < offset - begin or begin == 0 else offset)
 
     def start_since(self, size: int, since: Since) -> None:
-        """Count lines among the first `size` bytes as read that are too old to matter."""
-        if self._fd is not None:
-            read, encoding = partial(os.pread, self._fd), self._settled(self._fd)
-            self.start_at(first_at(read, size, since.moment(), since.when, encoding))
+        """Count lines among the first `size` bytes as read that are too old to matter.
+
+        What was read before stays read.
+        """
+        if self.fd is None or self.is_recovering:
+            return
+        fd, begin, encoding = self.fd, self.track.here.offset, self._settled(self.fd)
+
+        def read(count: int, offset: int) -> bytes:
+            return os.pread(fd, count, begin + offset)
+
+        at = first_at(read, size - begin, since.moment(), since.when, encoding)
+        if at or not begin:
+            self.start_at(begin + at)
 
     def _settled(self, fd: int) -> Encoding:
-        return self.lines.encoding.settle(os.pread(fd, HEAD_SIZE, 0))
+        return self.track.lines.encoding.settle(os.pread(fd, HEAD_SIZE, 0))
 
-    @property
-    def line_start(self) -> int:
-        """The offset at which the line begins that is not complete yet."""
-        return max(0, self.here.offset - self.lines.pending)
 
-    def may_be_copied_to(self, other: LogFile) -> bool:
-        """Tell whether `other` may be a copy of this file, finished or in the making."""
-        if self._fd is None or other._fd is None:
-            return False
-        head = first_line(os.pread(other._fd, HEAD_SIZE, 0))
-        # Either may be the beginning of a first line.
-        if not (head.startswith(self.here.head) or self.here.head.startswith(head)):
-            return False
-        size = os.fstat(other._fd).st_size
-        begin = max(0, size - TAIL_SIZE)
-        end = os.pread(other._fd, size - begin, begin)
-        # Compare first: a truncation in between shows in what follows.
-        return os.pread(self._fd, len(end), begin) == end or not self._is_intact(self._fd)
+class LogState(NamedTuple):
+    """How one log is getting on, for whoever watches.
 
-    def is_continued_by(self, other: LogFile) -> bool:
-        """Tell whether `other` is this file written anew, as editors do.
+    Attributes:
+        read: bytes.
+        grown: when it had last grown, seconds since the epoch; 0: nothing was read.
+    """
 
-        Then it begins with everything that we have read here, and this file is
-        gone. After a rotation it is still there under another name.
-        """
-        if self._fd is None or other._fd is None or os.fstat(self._fd).st_nlink > 0:
-            return False
-        return self.here.fits(other._fd)
+    path: str
+    read: int
+    grown: float
 
-    def read_in(self, other: LogFile) -> int | None:
-        """Return how much of `other`, once our copy, was read here; None: it was none."""
-        if self.copied and self.copied[0] == other.ident:
-            return self.copied[1]
-        if self.lost and other._fd is not None and self.lost[0].fits(other._fd):
-            return self.lost[1]
-        return None
-
-    def _is_intact(self, fd: int) -> bool:
-        tail = self.here.tail
-        at = self.here.offset - len(tail)
-        return self._recovery is None and os.pread(fd, len(tail), at) == tail
+    @classmethod
+    def of(cls, file: LogFile) -> LogState:
+        here = file.track.here
+        return cls(file.path, here.offset, here.written / 1e9)

@@ -16,13 +16,17 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
+from fail2ban.detect.beginnings import Beginnings
 from fail2ban.detect.encoding import Encoding
-from fail2ban.detect.logfile import LogFile
+from fail2ban.detect.logfile import SHARE, LogFile, LogState
+from fail2ban.detect.marks import parse_all
 from fail2ban.detect.match import Line
-from fail2ban.detect.paths import INTERVAL, FirstLook, Found, Paths, Troubles, watchable
+from fail2ban.detect.paths import INTERVAL, Found, Paths, Troubles, watchable
 from fail2ban.detect.position import Ident
+from fail2ban.detect.remains import Remains
 from fail2ban.detect.seek import Since
 
 #: Seconds without growth after which a file that lost its path is let go.
@@ -34,7 +38,8 @@ MAX_OPEN = 64
 class Logs:
     """The logs of one section; a `Source`.
 
-    Belongs to the reader's thread; only `repattern` may be called on another.
+    Belongs to the reader's thread; only `repattern` and `states` may be called on
+    another.
 
     Args:
         patterns: paths or wildcards.
@@ -44,6 +49,8 @@ class Logs:
         encoding: of all files, a codec of Python; empty for UTF-8.
         since: from when on lines matter that are there already: older ones are
             left out, most of them. None: all do.
+        marks: those that an earlier run has left; others' are not looked at.
+        wall: seconds since the epoch.
 
     Attributes:
         revision: changes when other files are followed, or under other paths.
@@ -62,18 +69,23 @@ class Logs:
         tails: Iterable[str] = (),
         encoding: str = "",
         since: Since | None = None,
+        marks: Mapping[str, str] = MappingProxyType({}),
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.revision = 0
         self._clock = clock
         self._troubles = Troubles()
-        self._paths = Paths(patterns, self._troubles)
-        self._present = FirstLook(self._paths.patterns)
-        self._tails = FirstLook(tails)
-        self._since = since
+        patterns = tuple(patterns)
+        self._beginnings = Beginnings(
+            patterns, tails, since, parse_all(marks), self._troubles, wall
+        )
+        self._paths = Paths(patterns, self._troubles, self._beginnings.earlier.last())
         self._encoding = Encoding(encoding)
         self._wanted = self._paths.patterns, frozenset(tails), self._encoding
         self._changed = False
         self._files: dict[Ident, LogFile] = {}
+        self._remains: list[Remains] = []
+        self._marks: dict[str, str] = {}
         self._crowded = False  # a file waits to be opened
         self._has_room = True
         self._live = False  # the end of what was there at the start was reached
@@ -98,21 +110,43 @@ class Logs:
         """
         now = self._clock()
         self._look(now)
+        yield from self._read_remains(now)
         # Draining files first: what follows in their place is younger.
-        for file in sorted(self._files.values(), key=lambda file: file.vanished is None):
-            yield from self._read(file, now)
+        ages = sorted(self._files.values(), key=lambda file: file.vanished is None)
+        share = max(1, SHARE // max(1, sum(file.backlog for file in ages)))
+        for file in ages if not self._remains else ():
+            yield from self._read(file, now, share)
             if file.vanished is not None and file.backlog:
                 break
         yield from self._let_go(now)
         self._make_room()
-        self._live = self._live or self.due() > 0
+        self._live = self._live or (not self._remains and self.due() > 0)
+
+    def marks(self) -> Mapping[str, str]:
+        """Return how far the lines reach that were yielded, by file.
+
+        Holds when all was taken that `poll` yields. It is the same object as long as
+        nothing changes.
+        """
+        marks = dict(self._beginnings.earlier.texts())
+        marks |= ((mark.key, mark.text()) for mark in map(Remains.mark, self._remains))
+        marks |= (file.mark() for file in self._files.values() if not file.undecided)
+        if marks != self._marks:
+            self._marks = marks
+        return self._marks
+
+    def states(self) -> list[LogState]:
+        """Return how each log is getting on; any thread."""
+        return [LogState.of(file) for file in list(self._files.values())]
 
     def due(self) -> float:
         """Return in how many seconds `poll` has work even if nothing changes."""
         files = self._files.values()
-        if (self._crowded and self._has_room) or any(file.backlog for file in files):
+        sources: list[LogFile | Remains] = [*files, *self._remains]
+        if (self._crowded and self._has_room) or any(one.backlog for one in sources):
             return 0.0
-        if self._crowded or self._paths.stale or any(file.is_recovering for file in files):
+        later = self._crowded or self._paths.stale or any(file.is_recovering for file in files)
+        if later or self._remains:
             return INTERVAL
         return float("inf")
 
@@ -126,9 +160,11 @@ class Logs:
 
     def close(self) -> None:
         """Close all files. Half lines are left: the logs go on without us."""
-        for file in self._files.values():
-            file.close()
+        followed: list[LogFile | Remains] = [*self._files.values(), *self._remains]
+        for one in followed:
+            one.close()
         self._files.clear()
+        self._remains.clear()
 
     # Which files are there ---------------------------------------------------
 
@@ -136,25 +172,23 @@ class Logs:
         if changed := self._changed:
             self._change()
         visible = self._paths.look(now)
-        self._present.look(visible, self._files)
-        self._tails.look(visible, self._files)
+        self._beginnings.look(visible, self._files)
         self._crowded = False
         for ident, (path, status) in sorted(visible.items(), key=_age):
             self._follow(ident, path, status, now)
         self._sort_out(visible, now)
         if changed:
             self._drop_unwanted()
-        for file in self._files.values():
-            if file.undecided and file.is_open:
-                self._decide(file)
+        self._remains += self._beginnings.find(
+            self._files, visible, self._paths, self._encoding, now, self._suspend
+        )
         self._troubles.forget_others({*self._files, *self._paths.names()})
 
     def _change(self) -> None:
         self._changed = False
         patterns, tails, encoding = self._wanted
         self._paths.change(patterns)
-        self._present.change(frozenset(patterns))
-        self._tails.change(tails)
+        self._beginnings.change(patterns, tails)
         if encoding.name != self._encoding.name:
             self._encoding = encoding
             for file in self._files.values():
@@ -216,48 +250,19 @@ class Logs:
                 file.close()
                 del self._files[ident]
 
-    def _decide(self, file: LogFile) -> None:
-        """Find out where to begin: a copy of a log that we follow is not read twice."""
-        others = [other for other in self._files.values() if not other.undecided]
-        try:
-            if (end := self._tails.sizes.get(file.ident)) is not None:
-                file.start_at_line(end)
-                file.live = True
-            elif start := next(filter(None, (other.read_in(file) for other in others)), None):
-                file.start_at(start)
-            elif self._may_be_copy(file, others):
-                return
-            else:
-                self._begin(file, others)
-        except OSError as error:
-            self._suspend(file, error)
-        else:
-            file.undecided = False
-            for look in (self._present, self._tails):
-                look.sizes.pop(file.ident, None)
-
-    def _begin(self, file: LogFile, others: list[LogFile]) -> None:
-        """Begin a file of its own, unless an editor has written an old one anew."""
-        same = (other.line_start for other in others if other.is_continued_by(file))
-        size = self._present.sizes.get(file.ident)
-        if (start := next(same, None)) is None and size is not None and self._since:
-            file.start_since(size, self._since)
-        else:
-            file.start_at(start or 0)
-
-    def _may_be_copy(self, file: LogFile, others: list[LogFile]) -> bool:
-        if file.ident in self._paths.expected:
-            return False
-        return any(other.may_be_copied_to(file) for other in others)
-
     # Reading and letting go --------------------------------------------------
 
-    def _read(self, file: LogFile, now: float) -> Iterator[Line]:
+    def _read_remains(self, now: float) -> Iterator[Line]:
+        for one in self._remains:
+            yield from (Line(text, None, "", False) for text in one.poll(now))
+        self._remains = [one for one in self._remains if not one.is_over]
+
+    def _read(self, file: LogFile, now: float, share: int) -> Iterator[Line]:
         if file.undecided:
             return
         live = self._live or file.live
         try:
-            for text in file.poll(now):
+            for text in file.poll(now, share):
                 yield Line(text, None, "", live)
         except OSError as error:
             self._suspend(file, error)

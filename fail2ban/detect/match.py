@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from fail2ban.detect.dating import Dating
 from fail2ban.records import Capture, Id, Problem
 
 
@@ -53,9 +54,11 @@ class Matcher(Protocol):
 
     Attributes:
         problems: what the user should know although the patterns work.
+        dating: what is noticed about timestamps.
     """
 
     problems: tuple[Problem, ...]
+    dating: Dating
 
     def match(self, line: Line, now: float) -> Match | None:
         """Return whom a line blames; None for an innocent line.
@@ -79,3 +82,39 @@ class Matcher(Protocol):
         Args:
             now: as for `match`.
         """
+
+    def memory(self) -> Mapping[str, str]:
+        """Return all of earlier lines that `match` still depends on, as texts by key.
+
+        The keys begin with "filter:". What has not changed has the same text.
+        """
+
+    def recall(self, texts: Mapping[str, str]) -> None:
+        """Go on as a filter with that memory would; called before the first line.
+
+        Other keys are not looked at; what is damaged is left out with a warning.
+        """
+
+
+class Blank:
+    """A filter without any pattern: nobody is to blame."""
+
+    problems: tuple[Problem, ...] = ()
+
+    def __init__(self) -> None:
+        self.dating = Dating()
+
+    def match(self, line: Line, now: float) -> Match | None:
+        """Return None, see `Matcher`."""
+        return None
+
+    def when(self, line: str, now: float) -> float | None:
+        """Return None, see `Matcher`."""
+        return None
+
+    def memory(self) -> Mapping[str, str]:
+        """Return nothing, see `Matcher`."""
+        return {}
+
+    def recall(self, texts: Mapping[str, str]) -> None:
+        """Do nothing, see `Matcher`."""

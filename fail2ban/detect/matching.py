@@ -37,12 +37,12 @@ class Chunks:
 
     Attributes:
         lines: to be matched.
-        matches: to be dealt with.
+        matches: to be dealt with, each with the line that it was found on.
     """
 
     def __init__(self) -> None:
         self.lines: deque[Line] = deque()
-        self.matches: deque[Match] = deque()
+        self.matches: deque[tuple[Match, Line]] = deque()
 
     def fill(self, batch: Iterator[Line]) -> bool:
         """Take a chunk of lines; tell whether there was anything to take.
@@ -113,7 +113,7 @@ class Matching:
                 line = lines.popleft()
                 try:
                     if found := match(line, clock()):
-                        chunks.matches.append(found)
+                        chunks.matches.append((found, line))
                 except OutOfTime as error:
                     failed.append((line, error))
                 if ticks() >= end:

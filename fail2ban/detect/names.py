@@ -66,22 +66,24 @@ class Resolver:
         self._closed = False
 
     def resolve(self, name: str, use: Use) -> None:
-        """Call `use` with the addresses of `name`, none if it has none.
+        """Call `use` once with the addresses of `name`, none if it has none.
 
         Returns at once. `use` is called on this thread when the answer is
-        known, else later on the resolver's; not at all for a text that is no
-        host name, after `close`, or when too many names wait already.
+        known, or will never be: for a text that is no host name, or when too
+        many names wait already. Else later on the resolver's; not at all after
+        `close`.
         """
         name = name.lower()
+        answer: Addresses | None = ()
         if not is_host_name(name):
             log.debug("not a host name: %r", name)
-            return
-        with self._changed:
-            if self._closed:
-                return
-            answer = self._cached(name)
-            if answer is None:
-                self._enqueue(name, use)
+        else:
+            with self._changed:
+                if self._closed:
+                    return
+                answer = self._cached(name)
+                if answer is None and not self._enqueue(name, use):
+                    answer = ()
         if answer is not None:
             use(answer)
 
@@ -99,12 +101,13 @@ class Resolver:
         self._cache.move_to_end(name)
         return answer
 
-    def _enqueue(self, name: str, use: Use) -> None:
+    def _enqueue(self, name: str, use: Use) -> bool:
+        """Have a name looked up; tell whether there is room."""
         if len(self._queue) >= QUEUE_SIZE:
             if not self._full:
                 log.warning("%d host names wait to be resolved: more are ignored", QUEUE_SIZE)
             self._full = True
-            return
+            return False
         self._queue.append((name, use))
         self._changed.notify()
         if self._thread is None:
@@ -114,6 +117,7 @@ class Resolver:
         elif not self._thread.is_alive():
             # A bug has ended it; end the reader as well, which the daemon notices.
             raise RuntimeError("the resolver's thread has died")
+        return True
 
     def _run(self) -> None:
         while question := self._next():

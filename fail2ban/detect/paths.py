@@ -12,7 +12,7 @@ import glob
 import logging
 import os
 import stat
-from collections.abc import Container, Hashable, Iterable, Set
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Set
 
 from fail2ban.detect.position import Ident, ident_of
 
@@ -58,6 +58,9 @@ class Troubles:
 class Paths:
     """The wanted paths and what they lead to.
 
+    Args:
+        last: what paths led to when they last led anywhere.
+
     Attributes:
         patterns: paths or wildcards.
         expected: the files at the paths, as of the last look.
@@ -66,7 +69,9 @@ class Paths:
         stale: the last look left the wildcards out.
     """
 
-    def __init__(self, patterns: Iterable[str], troubles: Troubles) -> None:
+    def __init__(
+        self, patterns: Iterable[str], troubles: Troubles, last: Mapping[str, Ident] | None = None
+    ) -> None:
         self.patterns = tuple(patterns)
         self.expected: Found = {}
         self.matching: Found = {}
@@ -75,7 +80,7 @@ class Paths:
         self._troubles = troubles
         self._matched: list[str] = []
         self._looked = float("-inf")
-        self._last: dict[str, Ident] = {}  # path -> what it led to when it last led anywhere
+        self._last = dict(last or {})
         self._absent: dict[str, float] = {}  # path -> since when it leads nowhere
 
     def look(self, now: float) -> Found:
@@ -157,14 +162,18 @@ class FirstLook:
 
     Args:
         patterns: paths or wildcards.
+        known: tells of a pattern whether it was looked at in an earlier run.
 
     Attributes:
         sizes: how long such files were then; whoever has dealt with one removes it.
     """
 
-    def __init__(self, patterns: Iterable[str]) -> None:
+    def __init__(
+        self, patterns: Iterable[str], known: Callable[[str], bool] = lambda pattern: False
+    ) -> None:
         self.sizes: dict[Ident, int] = {}
-        self._patterns = self._new = frozenset(patterns)
+        self._patterns = frozenset(patterns)
+        self._new = frozenset(pattern for pattern in self._patterns if not known(pattern))
 
     def look(self, visible: Found, known: Container[Ident]) -> None:
         """Note what the first look at new patterns has found."""

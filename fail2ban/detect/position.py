@@ -24,7 +24,8 @@ class Position:
 
     Attributes:
         offset: bytes that were read.
-        head: the file's first line, at most `HEAD_SIZE` bytes of what was read.
+        head: the file's first line, at most `HEAD_SIZE` bytes of what was read; at
+            offset 0 what is known of it.
         tail: the last `TAIL_SIZE` bytes before the offset, or all there are.
         written: a modification time at which the file had them, nanoseconds.
     """
@@ -47,18 +48,47 @@ class Position:
 
     def after(self, data: bytes, written: int) -> Position:
         """Return the position after `data`, the bytes that follow this one."""
-        head = self.head if is_whole(self.head) else first_line(self.head + data[:HEAD_SIZE])
+        head = self.head
+        if not is_whole(head):
+            # Of a first line that is not complete, `before` has kept the beginning.
+            head = first_line(head[: self.offset] + data[:HEAD_SIZE])
         tail = (self.tail + data[-TAIL_SIZE:])[-TAIL_SIZE:]
         return Position(self.offset + len(data), head, tail, written)
+
+    def before(self, half: int, tail: bytes) -> Position:
+        """Return the position so many bytes back.
+
+        Args:
+            tail: the bytes before this one, as many as are known.
+        """
+        return Position(
+            self.offset - half, self.head, tail[: len(tail) - half][-TAIL_SIZE:], self.written
+        )
+
+    def is_in(self, fd: int) -> bool:
+        """Tell whether a file holds the text that is known up to here, be it ever so little.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if os.pread(fd, len(self.head), 0) != self.head:
+            return False
+        return os.pread(fd, len(self.tail), self.offset - len(self.tail)) == self.tail
 
     def fits(self, fd: int) -> bool:
         """Tell whether another file holds the same text up to here.
 
         Too little text proves nothing, so a short one never fits.
+
+        Raises:
+            OSError: it cannot be read.
         """
-        if len(self.tail) < TAIL_SIZE or os.pread(fd, len(self.head), 0) != self.head:
-            return False
-        return os.pread(fd, TAIL_SIZE, self.offset - TAIL_SIZE) == self.tail
+        return len(self.tail) == TAIL_SIZE and self.is_in(fd)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is any text to know it by."""
+        return bool(self.head or self.tail)
 
 
 def first_line(data: bytes) -> bytes:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from fail2ban.detect.dating import Dating
 from fail2ban.detect.mainthread import Closed, MainThread
-from fail2ban.detect.match import Line, Match
+from fail2ban.detect.match import Line, Match, Matcher
 from fail2ban.detect.matching import Chunks, Matching, MatchLine
 from fail2ban.detect.names import Addresses, Resolver, is_host_name
 from fail2ban.detect.source import Source
 from fail2ban.detect.waker import Waker
-from fail2ban.records import Failure, Id, UseDns
+from fail2ban.records import Failure, UseDns
 from fail2ban.text import printable
 
 log = logging.getLogger(__name__)
@@ -31,24 +33,50 @@ REST = 60.0
 _NEVER = threading.Event()
 
 
+def _nothing(*args: object) -> None:
+    """Do nothing, for whoever keeps no account of what has been read."""
+
+
+def _unnumbered(failure: Failure) -> int:
+    """Return the number of a failure where numbers mean nothing."""
+    return 0
+
+
 @dataclass
 class LogReader:
     """Pass the lines of a section's logs through its filter.
 
-    `match`, `usedns` and `polltime` may be replaced while it is paused.
+    `usedns` and `polltime` may be replaced while it is paused.
 
     Attributes:
         jail: name of the section served.
         source: its lines.
         match: the filter, called on the main thread with a line and the time in
             seconds since the epoch; None for an innocent line. May raise OutOfTime.
-        report: called with each Failure, in the order of the lines; for a host
-            name it may be called later, on the resolver's thread.
+        report: called with each Failure, in the order of the lines.
         usedns: what to do with a host name in the place of an address.
         clock: seconds since the epoch.
         polltime: seconds between two looks at the source when nothing wakes us.
         idle: called after each poll with the time.
         main: where the filter works.
+        ticks: seconds that only go forward.
+        begin: called when a poll has brought the first lines.
+        defer: called with a Failure whose `ip` is a host name; returns its number.
+        settle: called once with each such number and the failures that it comes to,
+            maybe on the resolver's thread. None: they are reported.
+        done: called when all lines of a poll are dealt with, with the marks of how
+            far that is and what the filter remembers; not when nothing has changed.
+        memory: what the filter remembers, see `Matcher`.
+        dating: what it notices about timestamps.
+
+    For whoever watches, on any thread, these are counted since the start:
+
+    Attributes:
+        lines: that were taken from the source.
+        matches: that were found on them.
+        timeless: of those, which had no timestamp, so do not count.
+        last_line, last_match: when the last one was taken or found, seconds since the
+            epoch; 0: none was.
     """
 
     jail: str
@@ -62,10 +90,24 @@ class LogReader:
     polltime: float
     idle: Callable[[float], None]
     main: MainThread = field(default_factory=MainThread)
+    ticks: Callable[[], float] = time.monotonic
+    begin: Callable[[], object] = _nothing
+    defer: Callable[[Failure], int] = _unnumbered
+    settle: Callable[[int, Sequence[Failure]], object] | None = None
+    done: Callable[[Mapping[str, str]], object] = _nothing
+    memory: Callable[[], Mapping[str, str]] = dict
+    dating: Dating = field(default_factory=Dating)
+    lines: int = field(default=0, init=False)
+    matches: int = field(default=0, init=False)
+    timeless: int = field(default=0, init=False)
+    last_line: float = field(default=0.0, init=False)
+    last_match: float = field(default=0.0, init=False)
     _batch: Iterator[Line] | None = field(default=None, init=False, repr=False)
     _chunks: Chunks = field(default_factory=Chunks, init=False, repr=False)
     _revision: int = field(default=-1, init=False, repr=False)
-    _timeless: bool = field(default=False, init=False, repr=False)
+    _begun: bool = field(default=False, init=False, repr=False)
+    _seen: float = field(default=0.0, init=False, repr=False)
+    _marks: Mapping[str, str] | None = field(default=None, init=False, repr=False)
     _warned: OrderedDict[str, None] = field(default_factory=OrderedDict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -108,9 +150,26 @@ class LogReader:
         while self._handle(stop):
             if not self._chunks.fill(self._batch):
                 self._batch = None
-                self._matching.idle()
-                self.idle(self.clock())
+                self._finish()
                 return
+            self._note(len(self._chunks.lines))
+
+    def _note(self, count: int) -> None:
+        """Note that so many lines have been taken, for a start or some more."""
+        if not self._begun:
+            self._begun = True
+            self.begin()
+        self.lines += count
+        self.last_line, self._seen = self.clock(), self.ticks()
+
+    def _finish(self) -> None:
+        """Say that all lines of a poll are dealt with."""
+        marks = self.source.marks()
+        if self._begun or marks is not self._marks:
+            self._begun, self._marks = False, marks
+            self.done({**marks, **self.memory()})
+        self._matching.idle()
+        self.idle(self.clock())
 
     def wake(self) -> None:
         """End the wait between two polls. May be called on any thread."""
@@ -122,7 +181,23 @@ class LogReader:
         What was taken from the old one is still dealt with.
         """
         self.source.close()
-        self.source, self._batch, self._revision = source, None, -1
+        self.source, self._batch, self._revision, self._marks = source, None, -1, None
+
+    def use(self, filter: Matcher) -> None:
+        """Have the lines to come matched by another filter; called while it is paused."""
+        self.match, self.memory, self.dating = filter.match, filter.memory, filter.dating
+
+    def resume(self, number: int, failure: Failure) -> None:
+        """Find out what a failure comes to that an earlier run has deferred.
+
+        Called before the first `run`; `settle` is called as for others.
+        """
+        if self.usedns == "raw":
+            self._settle(number, (failure,))
+        elif self.usedns == "no":
+            self._settle(number, ())
+        else:
+            self._resolve(number, failure)
 
     def close(self) -> None:
         """Close the source; called when `run` has returned for the last time."""
@@ -138,49 +213,61 @@ class LogReader:
         chunks = self._chunks
         while not stop.is_set():
             while chunks.matches:
-                self._judge(chunks.matches.popleft())
+                self._judge(*chunks.matches.popleft())
                 if stop.is_set():
                     return False
             if not chunks.lines:
                 return True
-            if rest := self._matching.match(chunks, self.match, self.clock):
+            rest = self._matching.match(chunks, self.match, self.clock)
+            self.dating.sample()
+            if rest:
                 stop.wait(rest)
         return False
 
-    def _judge(self, match: Match) -> None:
+    def _judge(self, match: Match, line: Line) -> None:
+        self.matches += 1
+        self.last_match = self.last_line
         if match.time is None:
             self._warn_timeless()
-        elif not match.is_name or self.usedns == "raw":
-            self._blame(match, match.host)
-        else:
-            self._resolve(str(match.host), match)
-
-    def _blame(self, match: Match, host: Id) -> None:
-        assert match.time is not None
-        failure = Failure(self.jail, host, match.time, match.lines, match.fid, match.groups)
-        self.report(failure)
+            return
+        seen = self._seen if line.live else 0.0
+        failure = Failure(
+            self.jail, match.host, match.time, match.lines, match.fid, match.groups, seen
+        )
+        if not match.is_name or self.usedns == "raw":
+            self.report(failure)
+        elif self._may_resolve(str(match.host)):
+            self._resolve(self.defer(failure), failure)
 
     def _warn_timeless(self) -> None:
-        if not self._timeless:
+        self.timeless += 1
+        if self.timeless == 1:
             log.warning(
                 "%s: a line matches failregex but has no timestamp that is understood;"
                 " such lines are not counted",
                 self.jail,
             )
-        self._timeless = True
 
-    def _resolve(self, name: str, match: Match) -> None:
+    def _may_resolve(self, name: str) -> bool:
         if self.usedns == "no" or not is_host_name(name):
             log.debug("%s: ignoring the host name %r", self.jail, name)
-            return
+            return False
         if self.usedns == "warn":
             self._warn_about(name)
+        return True
 
-        def report(addresses: Addresses) -> None:
-            for ip in addresses:
-                self._blame(match, ip)
+    def _resolve(self, number: int, failure: Failure) -> None:
+        def settle(addresses: Addresses) -> None:
+            self._settle(number, [replace(failure, ip=ip) for ip in addresses])
 
-        self.resolver.resolve(name, report)
+        self.resolver.resolve(str(failure.ip), settle)
+
+    def _settle(self, number: int, failures: Sequence[Failure]) -> None:
+        if self.settle is not None:
+            self.settle(number, failures)
+            return
+        for failure in failures:
+            self.report(failure)
 
     def _warn_about(self, name: str) -> None:
         if name not in self._warned:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from fail2ban.detect.match import Line
@@ -25,6 +25,13 @@ class Source(Protocol):
         """Yield the lines that were completed since the last call.
 
         What was not taken from the iterator is lost, so take all or come back to it.
+        """
+
+    def marks(self) -> Mapping[str, str]:
+        """Return how far the lines reach that were taken from `poll`, as texts by key.
+
+        A source that gets them in a later run goes on there. Holds when all was taken
+        that one `poll` yields. It is the same object as long as nothing changes.
         """
 
     def due(self) -> float:

@@ -24,12 +24,14 @@ Source: jail-conf.md sections 8.1, 8.4 and 8.5; section 16 item 21 for ISO8601.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from fail2ban.detect import memory
 from fail2ban.detect.templates import DEFAULTS, Pattern, Template, expand, form_of, means_iso
 from fail2ban.records import Problem, Sourced
 
@@ -52,6 +54,15 @@ class Stamp(NamedTuple):
     time: float | None
 
 
+class _Learned(NamedTuple):
+    """What was learned of a template; see `Template`."""
+
+    number: int
+    hits: int
+    place: int
+    used: float
+
+
 class StampFinder:
     """Finds the timestamps of one section. Used on one thread at a time.
 
@@ -72,7 +83,7 @@ class StampFinder:
         report: Callable[[Problem], None],
         today: float | None = None,
     ) -> None:
-        self._zone = zone
+        self._zone, self._section = zone, section
         self._last_year, self._until = _years(time.time() if today is None else today)
         given = (pattern for pattern in patterns if pattern.text.strip())
         kept = [pattern for pattern in given if self._is_usable(pattern, section, report)]
@@ -83,6 +94,8 @@ class StampFinder:
             expanded = list(DEFAULTS)
         # The same pattern twice would never have a hit.
         self._order = [Template(p, self._last_year) for p in dict.fromkeys(expanded)]
+        self._numbers = {template: number for number, template in enumerate(self._order)}
+        self._digest = _digest(template.pattern.text for template in self._order)
         self._last: Template | None = None
 
     @property
@@ -111,6 +124,41 @@ class StampFinder:
             start, end = found.span()
         self._learn(template, found.start(), now)
         return Stamp(start, end, moment)
+
+    def memory(self) -> str:
+        """Return what was learned as a text, see `Matcher`; empty for nothing."""
+        if self._last is None:
+            return ""
+        order = [
+            (self._numbers[template], template.hits, template.place, template.used)
+            for template in self._order
+        ]
+        return memory.dumped((self._digest, self._numbers[self._last], order))
+
+    def recall(self, text: str) -> None:
+        """Know what such a text says; nothing if the templates are others now."""
+        if not (learned := memory.read(self._section, text, self._parse)):
+            return
+        last, order = learned
+        templates = {number: template for template, number in self._numbers.items()}
+        self._order = [templates[number] for number, *_ in order]
+        for number, hits, place, used in order:
+            template = templates[number]
+            template.hits, template.place, template.used = hits, place, used
+        self._last = templates[last]
+
+    def _parse(self, said: Any) -> tuple[int, list[_Learned]] | None:
+        digest, last, order = said
+        if digest != self._digest:
+            return None
+        learned = [
+            _Learned(number, int(hits), int(place), memory.number(used))
+            for number, hits, place, used in order
+        ]
+        numbers = [one.number for one in learned]
+        if sorted(numbers) != list(range(len(self._numbers))) or last not in numbers:
+            raise ValueError("not these templates")
+        return last, learned
 
     def _search(self, line: str) -> tuple[Template, re.Match[str]] | None:
         last = self._last
@@ -192,6 +240,10 @@ class StampFinder:
             report(Problem(source.origin, section, "datepattern", text))
             return False
         return True
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.blake2b("\n".join(texts).encode(), digest_size=8).hexdigest()
 
 
 def _years(now: float) -> tuple[int, float]:

@@ -13,11 +13,13 @@ Source: jail-conf.md sections 7 and 8.6, and items 2, 10, 11 and 12 of section 1
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from fail2ban.detect import memory
 from fail2ban.detect.budget import Allowance, OutOfTime, limited
 from fail2ban.detect.connections import Connections, Outcome, Verdict
+from fail2ban.detect.dating import Dating
 from fail2ban.detect.groups import captured
 from fail2ban.detect.identity import NoAddress
 from fail2ban.detect.linebuffer import LineBuffer
@@ -76,6 +78,7 @@ class TaggedFilter:
         problems: what the user should know although the filter works.
         patterns: in the order that numbers of an `Examination` speak of.
         stamps: what finds the timestamps.
+        dating: what is noticed about them.
 
     Raises:
         ConfigError: nothing usable is left; holds all that was found wrong.
@@ -93,8 +96,9 @@ class TaggedFilter:
             raise ConfigError([*error.problems, *found]) from error
         self.problems = (*self.patterns.problems, *found)
         self._allowance = Allowance()
-        self._buffer = LineBuffer(settings.maxlines)
-        self._connections = Connections(settings.usedns)
+        self.dating = Dating()
+        self._buffer = LineBuffer(settings.maxlines, settings.section)
+        self._connections = Connections(settings.usedns, settings.section)
         self._times = LineTimes(settings.section, doubting)
         self._warned = False
 
@@ -115,6 +119,30 @@ class TaggedFilter:
             return None
         return stamp.time if stamp else None
 
+    def memory(self) -> Mapping[str, str]:
+        """Return what later lines depend on, see `Matcher`."""
+        last = self._times.last
+        once = {
+            memory.LINES: self._buffer.memory(),
+            memory.LAST: "" if last is None else memory.dumped(last),
+            memory.DATES: self.stamps.memory(),
+        }
+        return {key: text for key, text in once.items() if text} | self._connections.memory()
+
+    def recall(self, texts: Mapping[str, str]) -> None:
+        """Know what an earlier filter knew, see `Matcher`."""
+        if lines := texts.get(memory.LINES):
+            self._buffer.recall(lines)
+        if text := texts.get(memory.LAST):
+            if (last := memory.read(self._section, text, memory.number)) is not None:
+                self._times.note(last)
+        if dates := texts.get(memory.DATES):
+            self.stamps.recall(dates)
+        connections = memory.CONNECTION
+        self._connections.recall(
+            {key: text for key, text in texts.items() if key.startswith(connections)}
+        )
+
     def examine(self, line: Line, now: float, every: bool = True) -> Examination:
         """Find out all about a line, and remember what lines after it need.
 
@@ -133,8 +161,12 @@ class TaggedFilter:
             self._allowance.exceeded()
             self._buffer.keep(())
             raise OutOfTime(self._blame()) from error
-        if stamp and stamp.time is not None:
+        if stamp is None:
+            self.dating.undated += line.time is None
+        elif stamp.time is not None:
             self._times.note(stamp.time)
+            if line.live:
+                self.dating.offset = now - stamp.time
         if sight.reached:
             self._buffer.keep(sight.others)
         return Examination(stamp, sight, self._hits(line, stamp, sight, now))

@@ -33,6 +33,8 @@ NEVER = 1_000_000  # failures that nobody reaches
 CONFIG = """\
 [DEFAULT]
 logtargets = {root}/f2b.log
+socket = {root}/fail2ban.sock
+dbfile = {root}/state.sqlite3
 findtime = 1d
 bantime = -1
 maxfailures = {maxfailures}
@@ -258,8 +260,7 @@ def test_every_failure_counts_once_while_the_daemon_is_told_to_reload(
                 rename(log, busy)
         busy.wait()
         wait_until(lambda: tally.count().total() >= LINES)
-        assert daemon.count("broken now: its old settings stay") >= reloads // 10
-        assert daemon.count("cannot be used: the old settings stay") >= reloads // 10
+        assert daemon.count("cannot be used: the old settings stay") >= reloads // 5
         assert not (tmp_path / "banned").exists()
         # One more makes LINES + 1, if and only if each of the others counted once.
         daemon.config.write_text(config(tmp_path, LINES + 1))
