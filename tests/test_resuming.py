@@ -265,6 +265,23 @@ def test_other_text_under_the_same_inode_is_another_log(
     assert len(warnings(caplog)) == 1
 
 
+def test_nobody_waits_for_a_generation_whose_inode_the_log_has_now(run: Run) -> None:
+    run.write("log", b"one\n" * 20)
+    run.poll()
+    os.rename(run.path("log"), run.path("log.1"))
+    run.write("log", b"two\n")
+    run.poll()
+    run.end()
+    # The next rotation takes the old generation away, and its inode comes to new use.
+    os.remove(run.path("log.1"))
+    old = next(text for text in run.marks.values() if json.loads(text).get("left"))
+    status = os.stat(run.path("log"))
+    reused = json.loads(old) | {"ident": [status.st_dev, status.st_ino]}
+    run.marks = {f"log:{status.st_dev}:{status.st_ino}:{run.path('log')}": json.dumps(reused)}
+    run.start()
+    assert run.poll() == ["two"]
+
+
 @pytest.mark.parametrize("suffix", [".1", ".1.gz"])
 @pytest.mark.parametrize("regrown", [False, True])
 def test_what_a_truncation_took_meanwhile_is_in_the_copy(

@@ -82,8 +82,8 @@ class Earlier:
         if file.fd is None:
             return False
         marks = [mark for mark in self._marks.values() if mark.ident == file.ident]
-        at_its_place = (mark for mark in marks if mark.path == file.path)
-        # Elsewhere only the number of its inode may be the same.
+        at_its_place = (mark for mark in marks if mark.path == file.path and not mark.left)
+        # Of a file that is elsewhere, or had gone, only the inode's number may be the same.
         moved = (mark for mark in marks if mark.begun.is_in(file.fd))
         mark = next(at_its_place, None) or next(moved, None)
         if mark is None:
