@@ -16,7 +16,9 @@ from fail2ban.records import Id
 
 #: What can happen, and its facts besides section and id:
 #:
-#: found          a failure counts: time, lines, attempts (how often it counts)
+#: found          a failure counts: time, lines, attempts (1, unless the next is told)
+#: found_again    the same failure counts as several: time, attempts (how many), bans
+#:                (that there were before)
 #: ignored        a failure does not count: time, lines, by (what ignores it)
 #: expired        failures suffice for a ban that would be over: time
 #: decided        a ban is decided: start, end (None: never), failures, count, lines,
@@ -24,17 +26,23 @@ from fail2ban.records import Id
 #: banned         it is in force: start, end, count, restored, seconds (from the line
 #:                to the kernel; None: not from a line), dryrun
 #: rebanned       it is in force again: as banned
-#: ban_failed     it is not in force: reason
-#: prolonged      it lasts longer: end
+#: ban_failed     it is not in force: reason, dryrun
+#: prolonged      it lasts longer: end, dryrun
 #: already_banned a failure of an id whose ban is in force: time
-#: unbanned       everything has let go of the id
-#: repealed       the same, because its section ends
-#: command        a command has run: action, verb (as "ban"), seconds, error (empty:
-#:                none), status (of the command, None: it has none), dryrun
+#: unbanned       everything has let go of the id: dryrun
+#: repealed       the same, because its section ends: dryrun
+#: command        a command has run: action (empty: that of all sections), verb ("start",
+#:                "check", "ban", "reban", "prolong", "unban", "flush", "repair",
+#:                "reload", "stop"), seconds, error (empty: none), status (of the
+#:                command, None: it has none), dryrun
 #: alarm          something is wrong, or no more: name, on, text
 #: jail           a section: state ("started", "stopped", "changed")
+#:
+#: An event of the history with the fact "more" stands for as many of its kind that
+#: came too fast to be kept one by one, see `health.keeping`.
 Kind = Literal[
     "found",
+    "found_again",
     "ignored",
     "expired",
     "decided",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from typing import Protocol
 
 from fail2ban.durations import duration, moment
@@ -68,9 +69,14 @@ class Notices(Protocol):
         """Tell that everything is being taken down."""
 
 
-def of(modern: bool) -> Notices:
-    """Return the wording that the configuration asks for."""
-    return Modern() if modern else Classic()
+def of(modern: bool, is_dry: Callable[[str], bool] | None = None) -> Notices:
+    """Return the wording that the configuration asks for.
+
+    Args:
+        is_dry: tells of a section whether its commands are only shown; any thread.
+    """
+    words: Notices = Modern() if modern else Classic()
+    return words if is_dry is None else Rehearsed(words, is_dry)
 
 
 def shown(id: Id) -> str:
@@ -102,9 +108,11 @@ class Classic:
 
     def banned(self, ban: Ban) -> None:
         who, failures = shown(ban.id), ban.ticket.failures
-        log.info("%s: %s has %d login failure(s). Banned.", ban.jail, who, failures)
+        if not ban.restored:
+            log.info("%s: %s has %d login failure(s). Banned.", ban.jail, who, failures)
         length = "permanent" if ban.end is None else f"{ban.end - ban.start:.0f} s"
-        log.warning("%s: Ban (%s) %s", ban.jail, length, who)
+        what = "Restore Ban" if ban.restored else "Ban"
+        log.warning("%s: %s (%s) %s", ban.jail, what, length, who)
 
     def rebanned(self, ban: Ban) -> None:
         log.warning("%s: ReBan %s", ban.jail, shown(ban.id))
@@ -182,3 +190,68 @@ class Modern:
 
     def restoring(self) -> None:
         _actions.info("Taking down all bans and what they need")
+
+
+class Rehearsed:
+    """Tells of sections whose commands are only shown in words of their own.
+
+    Nobody who looks for "Ban" or "Unban" in our log takes them for real. What is
+    seen in a section's logs is told as ever.
+
+    Args:
+        words: for all other sections.
+        is_dry: tells of a section whether its commands are only shown; any thread.
+    """
+
+    def __init__(self, words: Notices, is_dry: Callable[[str], bool]) -> None:
+        self._words, self._is_dry = words, is_dry
+
+    def found(self, failure: Failure) -> None:
+        self._words.found(failure)
+
+    def found_again(self, failure: Failure, bans: int, attempts: int, enough: bool) -> None:
+        self._words.found_again(failure, bans, attempts, enough)
+
+    def ignored(self, failure: Failure, reason: str) -> None:
+        self._words.ignored(failure, reason)
+
+    def increased(self, ban: Ban) -> None:
+        if not self._say(ban, "would be banned for longer than before"):
+            self._words.increased(ban)
+
+    def banned(self, ban: Ban) -> None:
+        if not self._say(ban, "would still be banned" if ban.restored else "would be banned"):
+            self._words.banned(ban)
+
+    def rebanned(self, ban: Ban) -> None:
+        if not self._say(ban, "would be banned again"):
+            self._words.rebanned(ban)
+
+    def unbanned(self, ban: Ban) -> None:
+        if not self._say(ban, "would not be banned any more"):
+            self._words.unbanned(ban)
+
+    def repealed(self, ban: Ban) -> None:
+        if not self._say(ban, "would not be banned any more: the section ends"):
+            self._words.repealed(ban)
+
+    def already_banned(self, ticket: Ticket) -> None:
+        if not self._say(ticket, "would have been kept out"):
+            self._words.already_banned(ticket)
+
+    def expired(self, ticket: Ticket) -> None:
+        self._words.expired(ticket)
+
+    def ban_failed(self, ban: Ban, reason: str) -> None:
+        if not self._say(ban, f"could not be banned: {reason}"):
+            self._words.ban_failed(ban, reason)
+
+    def restoring(self) -> None:
+        self._words.restoring()
+
+    def _say(self, what: Ban | Ticket, text: str) -> bool:
+        """Tell what would happen in a section that is dry; return whether it is."""
+        if not self._is_dry(what.jail):
+            return False
+        _actions.log(NOTICE, "[%s] dry run: %s %s", what.jail, shown(what.id), text)
+        return True

@@ -37,6 +37,7 @@ def test_classic_words_stay_as_they_were(caplog: pytest.LogCaptureFixture) -> No
         classic.ignored(failure(), "ip")
         classic.banned(Ban(NOW, NOW + 600, ticket()))
         classic.banned(Ban(NOW, None, ticket("2001:db8::1")))
+        classic.banned(Ban(NOW, NOW + 600, ticket(), restored=True))
         classic.rebanned(Ban(NOW, None, ticket()))
         classic.unbanned(Ban(NOW, None, ticket()))
         classic.repealed(Ban(NOW, None, ticket()))
@@ -48,6 +49,7 @@ def test_classic_words_stay_as_they_were(caplog: pytest.LogCaptureFixture) -> No
         ("WARNING", "SSH: Ban (600 s) 192.0.2.1"),
         ("INFO", "SSH: 2001:db8::1 has 5 login failure(s). Banned."),
         ("WARNING", "SSH: Ban (permanent) 2001:db8::1"),
+        ("WARNING", "SSH: Restore Ban (600 s) 192.0.2.1"),
         ("WARNING", "SSH: ReBan 192.0.2.1"),
         ("WARNING", "SSH: Unban 192.0.2.1"),
         ("WARNING", "SSH: Unban 192.0.2.1"),
@@ -113,6 +115,45 @@ def test_modern_words(
 ) -> None:
     modern = notices.of(modern=True)
     assert told(caplog, lambda: tell(modern)) == [(f"fail2ban.{name}", level, text)]
+
+
+DRY: list[Callable[[Notices], object]] = [
+    lambda n: n.banned(ban()),
+    lambda n: n.banned(ban(restored=True)),
+    lambda n: n.rebanned(ban()),
+    lambda n: n.unbanned(ban()),
+    lambda n: n.repealed(ban()),
+    lambda n: n.increased(ban()),
+    lambda n: n.already_banned(ban().ticket),
+    lambda n: n.ban_failed(ban(), "no firewall"),
+]
+
+
+@pytest.mark.parametrize("tell", DRY)
+@pytest.mark.parametrize("modern", [False, True])
+def test_section_that_is_dry_is_told_of_in_words_that_nobody_takes_for_real(
+    modern: bool, tell: Callable[[Notices], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    dry = notices.of(modern, lambda jail: jail == "sshd")
+    ((name, level, text),) = told(caplog, lambda: tell(dry))
+    assert text.startswith("[sshd] dry run: 192.0.2.1 ")
+    assert not re.search(r"\bban\b|Ban|Unban", text) and level == "NOTICE"
+    real = notices.of(modern, lambda jail: jail == "other")
+    assert told(caplog, lambda: tell(real)) == told(caplog, lambda: tell(notices.of(modern)))
+
+
+def test_what_is_seen_in_the_logs_of_a_dry_section_is_told_as_ever(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def tell(words: Notices) -> None:
+        words.found(failure())
+        words.found_again(failure(), 2, 3, True)
+        words.ignored(failure(), "ip")
+        words.expired(ban().ticket)
+        words.restoring()
+
+    dry = told(caplog, lambda: tell(notices.of(True, lambda jail: True)))
+    assert dry == told(caplog, lambda: tell(notices.of(True))) and len(dry) == 5
 
 
 def test_longer_ban_tells_how_often_how_long_and_until_when(

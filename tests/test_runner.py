@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
 import pytest
@@ -18,6 +18,9 @@ from fail2ban.enforce.enforcer import LIFT_BUDGET
 from fail2ban.enforce.pauses import RETRY_LONGEST, START_LONGEST, growing_pause
 from fail2ban.enforce.runner import Runner
 from fail2ban.enforce.scaffold import Scaffold
+from fail2ban.enforce.site import Modes
+from fail2ban.events import Event, Events
+from fail2ban.ledger import Batch
 from fail2ban.records import (
     FAMILIES,
     ActionSettings,
@@ -25,12 +28,40 @@ from fail2ban.records import (
     Command,
     Family,
     FirewallSettings,
+    Id,
     MailActionSettings,
 )
 from tests.helpers import FakeClock, FakeShell, action, ticket
 from tests.test_scaffold import FakePost
 
 REINIT = 10.0
+
+
+class FakeLedger:
+    """Makes durable what it got when it is told to.
+
+    Attributes:
+        rows: the bans that are durable.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, Id], Ban] = {}
+        self._pending = Batch()
+
+    def save(self, batch: Batch) -> None:
+        self._pending.merge(batch)
+
+    def drop(self) -> None:
+        """What `kill -9` does to what was not written yet."""
+        self._pending = Batch()
+
+    def commit(self) -> None:
+        batch, self._pending = self._pending, Batch()
+        for key, ban in batch.bans.items():
+            self.rows.pop(key, None)
+            self.rows |= {} if ban is None else {key: ban}
+        for call in batch.done:
+            call()
 
 
 class World:
@@ -42,6 +73,7 @@ class World:
     Attributes:
         doubles: addresses that were banned where they were banned already.
         told: what actions that only tell were run for.
+        ledger: None: every ban is durable from the first.
     """
 
     def __init__(
@@ -49,9 +81,15 @@ class World:
         maxreinits: int = -1,
         base: bool = True,
         families: tuple[Family, ...] = FAMILIES,
+        modes: Modes | None = None,
+        ledger: FakeLedger | None = None,
+        boot: str = "this one",
         **actions: ActionSettings | tuple[ActionSettings, ...],
     ) -> None:
         self.clock, self.shell = FakeClock(), FakeShell()
+        self.shown: list[str] = []  # commands of sections that are dry
+        self.texts: Mapping[str, str] = {}  # what the next run gets to know
+        self.happened: list[Event] = []
         self.started: dict[str, set[str]] = {}
         self.base = not base
         self.doubles: list[str] = []
@@ -68,18 +106,36 @@ class World:
             name: several if isinstance(several, tuple) else (several,)
             for name, several in (actions or {"SSH": action()}).items()
         }
-        scaffold = Scaffold(self.settings, self.actions, self.shell, families, post=self.post)
+        self.ledger, self.modes, self.base_exists = ledger, modes or Modes(), base
+        events = Events(self.clock)
+        events.listen(self.happened.append)
+        scaffold = Scaffold(
+            self.settings,
+            self.actions,
+            self.shell,
+            families,
+            post=self.post,
+            modes=self.modes,
+            events=events,
+            rehearsal=lambda jail: lambda command, *_: self.shown.append(command),
+        )
         self.runner = Runner(
             self.settings,
             scaffold,
             self.timer,
             self.clock,
             self.clock,
-            notices.of(False),
+            notices.of(False, scaffold.is_dry),
             self.notified.append,
             self.gave_up.append,
+            ledger,
+            self._remember,
+            boot,
         )
         self.bans = self.runner.bans
+
+    def _remember(self, texts: Mapping[str, str]) -> None:
+        self.texts = texts
 
     def _execute(self, command: str) -> bool:
         """Change the firewall; tell whether the command fails."""
@@ -127,11 +183,20 @@ class World:
     def ban(self, ip: str, jail: str = "SSH", bantime: float | None = 600) -> Entry:
         entry = self.bans.ban(ticket(ip, jail=jail), bantime, self.clock())
         assert entry is not None
+        self.save(ip, jail)
         return entry
+
+    def save(self, ip: str, jail: str = "SSH") -> None:
+        """Have a ban stored, as its section does when it has decided it."""
+        self.bans.write(Batch(), jail, [ip_address(ip)])
+
+    def kinds(self) -> list[str]:
+        """Return what has happened to bans, by kind."""
+        return [event.kind for event in self.happened if event.kind != "command"]
 
     def check(self, jail: str) -> None:
         """What the regular check does."""
-        self.runner._jobs.put(lambda: self.runner._repairer.check_jail(jail))
+        self.runner._put(lambda: self.runner._repairer.check_jail(jail))
 
     def work(self) -> list[str]:
         """Do all that is due; return the commands that were run."""
@@ -469,7 +534,7 @@ def test_end_does_not_wait_for_each_of_many_hanging_commands() -> None:
 
 def test_everything_is_taken_down_even_if_a_bug_ends_the_thread() -> None:
     world = World()
-    world.runner._jobs.put(lambda: 1 // 0)
+    world.runner._put(lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         world.runner.run()
     assert (world.started, world.base) == ({}, False)
@@ -1087,30 +1152,6 @@ def test_failing_prolong_is_tried_again_and_the_ban_stays_in_force() -> None:
     assert world.work() == []
     world.bans.lift(entry)
     assert world.work() == ["check A", "unban A 192.0.2.1"]
-
-
-def restored(world: World, ip: str = "192.0.2.1") -> Entry:
-    entry = world.bans.ban(ticket(ip), 600, world.clock(), restored=True)
-    assert entry is not None
-    return entry
-
-
-def test_ban_of_an_earlier_run_is_not_carried_out_again_where_it_should_not() -> None:
-    kept = action("A", norestored=True, prolong="prolong A <ip>")
-    world = World(SSH=(kept, action("B"), teller(norestored=True)))
-    world.start()
-    world.started["A"].add("192.0.2.1")
-    entry = restored(world)
-    assert world.work() == ["check A", "check B", "ban B 192.0.2.1"]
-    assert entry.state is State.APPLIED and not world.notified
-    world.bans.extend(entry, entry.ban.start + 900)
-    assert world.work() == []
-    world.flush()
-    world.check("SSH")
-    world.work()
-    assert world.started == {"A": {"192.0.2.1"}, "B": {"192.0.2.1"}}
-    world.bans.lift(entry)
-    assert "unban A 192.0.2.1" in world.work()
 
 
 # Families -----------------------------------------------------------------------------

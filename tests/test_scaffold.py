@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fail2ban.enforce.scaffold import Scaffold, Site
+from fail2ban.enforce.scaffold import Scaffold
+from fail2ban.enforce.site import Site
 from fail2ban.errors import CommandError
 from fail2ban.records import (
     FAMILIES,
@@ -109,7 +110,7 @@ def test_failing_start_of_what_only_tells_is_not_tried_again() -> None:
     teller = action("T", enforces=False)
     shell = FakeShell(fails=lambda command: command == "start T")
     scaffold, _ = build(action("A"), teller, shell=shell)
-    scaffold.start_base()
+    scaffold.base.start()
     for site in scaffold.sites():
         scaffold.start(site)
     assert scaffold.complete and all(site.up for site in scaffold.sites())

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from fail2ban.decide.bans import Bans, Entry, Part, State
 from fail2ban.enforce.enforcer import Enforcer
 from fail2ban.enforce.pauses import START_LONGEST, growing_pause
-from fail2ban.enforce.scaffold import Scaffold, Site, downwards
+from fail2ban.enforce.scaffold import Scaffold, downwards
 from fail2ban.enforce.shell import report
+from fail2ban.enforce.site import Site
 from fail2ban.errors import CommandError
 from fail2ban.records import FirewallSettings
 
@@ -34,12 +35,14 @@ class Plans:
 
     Attributes:
         later: has a job done after so many seconds.
+        soon: has a job done after those that wait.
         retry: tries again later what failed with a ban at an action.
         give_up: ends the daemon, for a reason.
         stopping: the daemon is ending: nothing new is to be begun.
     """
 
     later: Callable[[float, Job], None]
+    soon: Callable[[Job], None]
     retry: Callable[[Site, Entry], None]
     give_up: Callable[[str], None]
     stopping: Callable[[], bool]
@@ -73,7 +76,7 @@ class Builder:
 
     def set_up(self) -> bool:
         """Start what is not up and ban again there; tell whether all is up."""
-        if not self._plans.stopping() and self._scaffold.start_base():
+        if not self._plans.stopping() and self._scaffold.base.start():
             for site in self._scaffold.sites():
                 if not site.up and not self._plans.stopping() and self._scaffold.start(site):
                     self.ban_again(site)
@@ -102,28 +105,36 @@ class Builder:
         """Take sections down for good: their bans are over."""
         sites = list(sites)
         self.take_down(sites, removed=True)
-        for jail in {site.jail: None for site in sites}:
+        self.forget({site.jail: None for site in sites})
+
+    def forget(self, jails: Iterable[str]) -> None:
+        """Forget the bans of sections that have ended, also of those without an action."""
+        for jail in jails:
             for entry in self._bans.of(jail):
                 self._enforcer.forget(entry, repeal=True)
 
     def ban_again(self, site: Site) -> None:
-        """Carry out all bans in force at an action."""
-        if not (site.enforces and site.up):
-            return
+        """Carry out all bans in force at an action; one that tells is told what it missed."""
         for entry in self._bans.of(site.jail):
-            applied = site.name in entry.parts and entry.part(site.name).state is State.APPLIED
-            if entry.lifting or applied or self._plans.stopping():
+            if entry.lifting or self._plans.stopping():
                 continue
-            try:
-                self._enforcer.apply(site, entry)
-            except CommandError as error:
-                report(error, level_of(entry.part(site.name)))
-                self._enforcer.fail(site, entry, str(error))
-                self._plans.retry(site, entry)
+            if site.enforces and site.up:
+                self._apply_again(site, entry)
             self._enforcer.tell(entry)
+
+    def _apply_again(self, site: Site, entry: Entry) -> None:
+        if site.name in entry.parts and entry.part(site.name).state is State.APPLIED:
+            return
+        try:
+            self._enforcer.apply(site, entry)
+        except CommandError as error:
+            report(error, level_of(entry.part(site.name)))
+            self._enforcer.fail(site, entry, str(error))
+            self._plans.retry(site, entry)
 
     def put_aside(self, site: Site, removed: bool = False) -> None:
         """Note that an action holds nobody any more."""
+        site.left.clear()
         for entry in self._bans.of(site.jail):
             if removed or entry.lifting:
                 entry.parts.pop(site.name, None)
@@ -133,17 +144,21 @@ class Builder:
                 # What is put aside comes back, or is said not to be in force.
                 entry.state = State.WANTED
 
+    def note_down(self, site: Site) -> None:
+        """Mark the bans of an action that could not be set up: they are not in force."""
+        waiting = self._bans.of(site.jail)
+        for entry in waiting:
+            if not entry.lifting:
+                part = entry.part(site.name)
+                part.state, part.error = State.FAILED, NOT_SET_UP
+                entry.state = State.FAILED
+        if waiting:
+            log.error("%s: %d ban(s) are not in force", site, len(waiting))
+
     def _report_down(self) -> None:
-        """Mark the bans of actions that could not be set up: they are not in force."""
         for site in self._scaffold.sites():
-            waiting = [] if site.up or not site.enforces else self._bans.of(site.jail)
-            for entry in waiting:
-                if not entry.lifting:
-                    part = entry.part(site.name)
-                    part.state, part.error = State.FAILED, NOT_SET_UP
-                    entry.state = State.FAILED
-            if waiting:
-                log.error("%s: %d ban(s) are not in force", site, len(waiting))
+            if site.enforces and not site.up:
+                self.note_down(site)
 
     def _start_later(self) -> None:
         if self._start_due:
@@ -164,7 +179,7 @@ class Builder:
             self._before_start(site)
         if not self._scaffold.complete:
             if not standing:
-                self._scaffold.stop_base()
+                self._scaffold.base.stop()
             self.set_up()
 
 

@@ -17,11 +17,13 @@ from collections.abc import Callable, Sequence
 from fail2ban.decide.bans import Bans, Entry, State
 from fail2ban.enforce.firewall import Scope
 from fail2ban.enforce.pauses import START_LONGEST, growing_pause
-from fail2ban.enforce.scaffold import Scaffold, Site
+from fail2ban.enforce.reporter import Reporter
+from fail2ban.enforce.scaffold import Scaffold
 from fail2ban.enforce.shell import report
+from fail2ban.enforce.site import Site, id_of, key_of
 from fail2ban.errors import CommandError
-from fail2ban.notices import Notices, shown
-from fail2ban.records import Ban
+from fail2ban.notices import shown
+from fail2ban.records import Ban, Ticket
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ LIFT_BUDGET = 60.0
 #: Seconds before the second attempt to start an action for a ban.
 START_FIRST = 1.0
 
+#: Why a ban of an earlier run is not in force where no action bans it again.
+NOT_RESTORED = "it is not banned again after a restart (norestored)"
+
 
 class Enforcer:
     """Carry out single steps; everything runs on the runner's thread.
@@ -38,62 +43,70 @@ class Enforcer:
     Args:
         clock: seconds since the epoch.
         ticks: seconds that only go forward.
-        applied: called when a new ban is in force.
     """
 
     def __init__(
         self,
         bans: Bans,
         scaffold: Scaffold,
-        notices: Notices,
+        reporter: Reporter,
         clock: Callable[[], float],
         ticks: Callable[[], float],
-        applied: Callable[[Ban], None],
     ) -> None:
-        self._bans, self._scaffold, self._notices = bans, scaffold, notices
-        self._clock, self._ticks, self._applied = clock, ticks, applied
+        self._bans, self._scaffold, self._reporter = bans, scaffold, reporter
+        self._clock, self._ticks = clock, ticks
 
     # Ban ----------------------------------------------------------------------
 
     def apply(self, site: Site, entry: Entry) -> None:
         """Run the ban command; raises CommandError."""
         part, ban = entry.part(site.name), entry.ban
-        if (reason := site.firewall.cannot_ban(ban)) is not None:
-            return self._refuse(site, entry, reason)  # no retry: it would fail for ever
-        if part.done or entry.announced or not (ban.restored and site.commands.norestored):
+        if not self.claim(site, entry) and not self.excused(site, entry):
+            if (reason := site.firewall.cannot_ban(ban)) is not None:
+                return self._refuse(site, entry, reason)  # no retry: it would fail for ever
             self._open(site, ban.family)
             part.touched = True
             run = site.firewall.reban if part.done else site.firewall.ban
             run(ban, self._clock())
-        part.touched = True
-        part.state, part.done, part.error, part.attempts = State.APPLIED, True, "", 0
+            part.state, part.done, part.error, part.attempts = State.APPLIED, True, "", 0
         self.settle(entry)
+
+    def excused(self, site: Site, entry: Entry) -> bool:
+        """Tell whether an action has nothing to do with a ban of an earlier run."""
+        if not (entry.ban.restored and site.commands.norestored):
+            return False
+        part = entry.parts.get(site.name)
+        return part is None or not part.done
 
     def fail(self, site: Site, entry: Entry, reason: str) -> None:
         """Note that an action does not keep the ban's id out; say so when that begins."""
         part = entry.part(site.name)
         part.state, part.error = State.FAILED, reason
         if entry.reached is not State.FAILED:
-            self._notices.ban_failed(entry.ban, reason)
+            self._reporter.failed(entry, reason)
         entry.state = State.FAILED
 
     def settle(self, entry: Entry) -> None:
         """Conclude from its parts how far a ban has come; report it when it is in force."""
-        states = {entry.part(s.name).state for s in self._scaffold.enforcing(entry.ban.jail)}
+        sites = self._scaffold.enforcing(entry.ban.jail)
+        counted = [site for site in sites if not self.excused(site, entry)]
+        if sites and not counted:
+            return self._note_excused(sites[0], entry)
+        states = {entry.part(site.name).state for site in counted}
         failed = State.FAILED if State.FAILED in states else State.WANTED
         old, new = entry.reached, State.APPLIED if states <= {State.APPLIED} else failed
         entry.state = new
         if new is State.APPLIED and old is not State.APPLIED:
-            self._announce(entry)
+            self._reporter.in_force(entry)
+        self._reporter.announce(entry)
 
-    def _announce(self, entry: Entry) -> None:
-        entry.applied_at = self._clock()
-        if entry.announced:
-            return self._notices.rebanned(entry.ban)
-        entry.announced = True
-        self._notices.banned(entry.ban)
-        if not entry.ban.restored:
-            self._applied(entry.ban)
+    def _note_excused(self, site: Site, entry: Entry) -> None:
+        """Note that no action keeps the id of an earlier ban out; say so once."""
+        part = entry.part(site.name)
+        part.state, part.error, entry.state = State.FAILED, NOT_RESTORED, State.FAILED
+        if not site.excusing:
+            site.excusing = True
+            log.warning("%s: bans of the last run are not in force: %s", site, NOT_RESTORED)
 
     def _refuse(self, site: Site, entry: Entry, reason: str) -> None:
         """Note a ban that an action cannot carry out; say so once for each family."""
@@ -101,6 +114,7 @@ class Enforcer:
             log.info("%s: no ban of %s: %s", site, shown(entry.ban.id), reason)
             part = entry.part(site.name)
             part.state, part.error, entry.state = State.FAILED, reason, State.FAILED
+            self._reporter.failed(entry, reason, quiet=True)
         else:
             site.refused.add(entry.ban.family)
             self.fail(site, entry, reason)
@@ -127,15 +141,16 @@ class Enforcer:
         """Run the actions that only tell, once for each ban that was tried.
 
         They are the user's own commands; our own mail, which says that the id
-        is banned, waits until it is.
+        is banned, waits until that is reported.
         """
         for site in self._scaffold.of(entry.ban.jail) or ():
-            if entry.untold is None or site.name not in entry.untold:
+            if entry.untold is None or site.name not in entry.untold or not site.up:
                 continue
-            if site.commands.mail and entry.reached is not State.APPLIED:
+            told = entry.announced and entry.reached is State.APPLIED
+            if site.commands.mail and not told:
                 continue
             entry.untold.discard(site.name)
-            if site.up and not (entry.ban.restored and site.commands.norestored):
+            if not (entry.ban.restored and site.commands.norestored):
                 job = functools.partial(self.tell_at, site, entry.ban, site.firewall.ban)
                 self._scaffold.aside(job)
 
@@ -164,6 +179,13 @@ class Enforcer:
             except CommandError as error:
                 report(error, logging.DEBUG)
 
+    def let_go(self, site: Site, ban: Ban, level: int = logging.ERROR) -> None:
+        """Run the unban command for what is no ban of ours; an error is only logged."""
+        try:
+            site.firewall.unban(ban, self._clock())
+        except CommandError as error:
+            report(error, level, f"[{site}] ")
+
     def lift(self, site: Site, entry: Entry) -> None:
         """Run the unban command of a ban that is in force; raises CommandError."""
         site.firewall.unban(entry.ban, self._clock())
@@ -187,9 +209,7 @@ class Enforcer:
         Args:
             repeal: the reason is that its section ends.
         """
-        if entry.announced:
-            entry.announced = False
-            (self._notices.repealed if repeal else self._notices.unbanned)(entry.ban)
+        self._reporter.ended(entry, repeal)
         self._bans.remove(entry)
 
     def empty(self, site: Site, entries: Sequence[Entry]) -> list[Entry]:
@@ -201,7 +221,7 @@ class Enforcer:
         held = [entry for entry in entries if _held(site, entry)]
         done: set[Scope] = set()
         for scope in {entry.ban.family: None for entry in held} if site.up else ():
-            if scope not in done and site.commands.flush.of(scope).strip():
+            if scope not in done and site.flushes(scope):
                 done |= self._flush(site, scope)
         return [entry for entry in held if entry.ban.family not in done]
 
@@ -220,10 +240,43 @@ class Enforcer:
 
         Where lifting them one by one takes too long, its `stop` has to do.
         """
+        self.take_over(site)
+        if not site.commands.flush:
+            self.disown(site)
+        site.left.clear()
         enough = self._ticks() + LIFT_BUDGET
         for entry in self.empty(site, self._bans.of(site.jail)):
             if not (site.firewall.can_stop and self._ticks() > enough):
                 self.release(site, entry)
+
+    # An earlier run -----------------------------------------------------------
+
+    def claim(self, site: Site, entry: Entry) -> bool:
+        """Take over a ban that an earlier run has carried out here; tell whether it had."""
+        key = key_of(entry.ban.id)
+        if key not in site.left:
+            return False
+        site.left.discard(key)
+        part = entry.part(site.name)
+        part.touched = part.done = True
+        part.state, part.error, part.attempts = State.APPLIED, "", 0
+        return True
+
+    def take_over(self, site: Site) -> None:
+        """Note with each ban what an earlier run has made, or may have made, of it here."""
+        for entry in self._bans.of(site.jail) if site.left or site.littered else ():
+            if not self.claim(site, entry) and site.littered:
+                entry.part(site.name).inherited = True
+        site.littered = False
+
+    def disown(self, site: Site) -> None:
+        """Lift what an earlier run has banned here and nobody wants any more."""
+        keys, site.left, now = sorted(site.left), set(), self._clock()
+        if keys:
+            log.info("%s: %d ban(s) of the last run are lifted", site, len(keys))
+        for key in keys:
+            ticket = Ticket(site.jail, id_of(key), 0, now)
+            self.let_go(site, Ban(now, now, ticket), logging.DEBUG)
 
 
 def _held(site: Site, entry: Entry) -> bool:

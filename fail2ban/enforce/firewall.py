@@ -17,6 +17,7 @@ from fail2ban.enforce.escape import is_harmless, script
 from fail2ban.enforce.shell import Shell
 from fail2ban.enforce.tags import Facts, Lore
 from fail2ban.errors import CommandError
+from fail2ban.events import Events
 from fail2ban.records import FAMILIES, ActionSettings, Ban, Command, Family
 
 #: Exists where the kernel knows IPv6.
@@ -52,6 +53,9 @@ class Firewall:
         families: those to ban on this host.
         lore: whom tags ask.
         clock: seconds since the epoch.
+        events: is told of each command.
+        ticks: seconds that only go forward.
+        dry: the shell only shows commands.
     """
 
     name: str
@@ -60,6 +64,9 @@ class Firewall:
     families: tuple[Family, ...] = FAMILIES
     lore: Lore = field(default_factory=Lore)
     clock: Callable[[], float] = time.time
+    events: Events = field(default_factory=Events)
+    ticks: Callable[[], float] = time.monotonic
+    dry: bool = False
 
     @property
     def can_check(self) -> bool:
@@ -108,55 +115,59 @@ class Firewall:
         return any(line.strip() for line in lines & others)
 
     def start(self, scopes: Iterable[Scope] | None = None) -> None:
-        self._each(self.commands.start, scopes)
+        self._each("start", self.commands.start, scopes)
 
     def check(self, scopes: Iterable[Scope] | None = None) -> None:
-        self._each(self.commands.check, scopes)
+        self._each("check", self.commands.check, scopes)
 
     def repair(self, scopes: Iterable[Scope]) -> None:
-        self._each(self.commands.repair, scopes)
+        self._each("repair", self.commands.repair, scopes)
 
     def reload(self, scopes: Iterable[Scope]) -> None:
-        self._each(self.commands.reload, scopes)
+        self._each("reload", self.commands.reload, scopes)
 
     def flush(self, scopes: Iterable[Scope]) -> None:
         """Lift all bans of some scopes."""
-        self._each(self.commands.flush, scopes)
+        self._each("flush", self.commands.flush, scopes)
 
     def stop(self, scopes: Iterable[Scope] | None = None) -> None:
         """Take down what `start` made; the second family even if the first fails."""
-        self._each(self.commands.stop, scopes, persist=True)
+        self._each("stop", self.commands.stop, scopes, persist=True)
 
     def ban(self, ban: Ban, now: float) -> None:
-        self._about(self.commands.ban, ban, now)
+        self._about("ban", self.commands.ban, ban, now)
 
     def reban(self, ban: Ban, now: float) -> None:
         """Ban once more after a repair."""
         reban = self.commands.reban
-        self._about(reban if reban.of(ban.family).strip() else self.commands.ban, ban, now)
+        command = reban if reban.of(ban.family).strip() else self.commands.ban
+        self._about("reban", command, ban, now)
 
     def prolong(self, ban: Ban, now: float) -> None:
-        self._about(self.commands.prolong, ban, now)
+        self._about("prolong", self.commands.prolong, ban, now)
 
     def unban(self, ban: Ban, now: float) -> None:
-        self._about(self.commands.unban, ban, now, lifting=True)
+        self._about("unban", self.commands.unban, ban, now, lifting=True)
 
-    def _about(self, command: Command, ban: Ban, now: float, lifting: bool = False) -> None:
+    def _about(
+        self, verb: str, command: Command, ban: Ban, now: float, lifting: bool = False
+    ) -> None:
         text = command.of(ban.family)
         if text.strip():
             facts = Facts(self.name, ban.family, now, ban, lifting, self.lore)
-            self._run(text, facts, tags.environment(ban, now))
+            self._run(verb, text, facts, tags.environment(ban, now))
 
     def _each(
-        self, command: Command, scopes: Iterable[Scope] | None, persist: bool = False
+        self, verb: str, command: Command, scopes: Iterable[Scope] | None, persist: bool = False
     ) -> None:
         """Run a command for each scope, but not twice the same."""
         texts = {_key(command, s): s for s in (self.scopes if scopes is None else scopes)}
         failed: CommandError | None = None
         for (text, _), scope in texts.items():
             variables = {"F2B_FAMILY": scope} if scope and len(texts) > 1 else {}
+            facts = Facts(self.name, scope, self.clock(), lore=self.lore)
             try:
-                self._run(text, Facts(self.name, scope, self.clock(), lore=self.lore), variables)
+                self._run(verb, text, facts, variables)
             except CommandError as error:
                 failed = error
                 if not persist:
@@ -164,9 +175,32 @@ class Firewall:
         if failed is not None:
             raise failed
 
-    def _run(self, text: str, facts: Facts, variables: Mapping[str, str]) -> None:
+    def _run(self, verb: str, text: str, facts: Facts, variables: Mapping[str, str]) -> None:
+        if not text.strip():
+            return
         command = script(text, facts.lookup)
-        self.shell(command.text, variables, self.commands.timeout, *command.arguments)
+        began = self.ticks()
+        try:
+            self.shell(command.text, variables, self.commands.timeout, *command.arguments)
+        except CommandError as error:
+            self._tell(verb, facts, began, str(error), error.status)
+            raise
+        self._tell(verb, facts, began)
+
+    def _tell(
+        self, verb: str, facts: Facts, began: float, error: str = "", status: int | None = 0
+    ) -> None:
+        self.events.tell(
+            "command",
+            self.name,
+            None if facts.ban is None else facts.ban.id,
+            action=self.commands.name,
+            verb=verb,
+            seconds=self.ticks() - began,
+            error=error,
+            status=status,
+            dryrun=self.dry,
+        )
 
 
 def _key(command: Command, scope: Scope) -> tuple[str, Scope]:

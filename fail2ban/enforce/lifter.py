@@ -14,8 +14,9 @@ from fail2ban.decide.bans import Bans, Entry
 from fail2ban.enforce.builder import Plans
 from fail2ban.enforce.enforcer import Enforcer
 from fail2ban.enforce.repair import Repairer
-from fail2ban.enforce.scaffold import Scaffold, Site
+from fail2ban.enforce.scaffold import Scaffold
 from fail2ban.enforce.shell import report
+from fail2ban.enforce.site import Site
 from fail2ban.errors import CommandError
 from fail2ban.notices import shown
 

@@ -19,8 +19,9 @@ from fail2ban.decide.bans import Bans, Entry, State
 from fail2ban.enforce.builder import Builder, Plans
 from fail2ban.enforce.enforcer import Enforcer
 from fail2ban.enforce.pauses import REPAIR_LONGEST, growing_pause
-from fail2ban.enforce.scaffold import Scaffold, Site
+from fail2ban.enforce.scaffold import Scaffold
 from fail2ban.enforce.shell import report
+from fail2ban.enforce.site import Site
 from fail2ban.errors import CommandError
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ class Repairer:
         """Tell whether an action's work is as we left it; if not, see to that."""
         if not site.up:
             return False
+        if site.dry:
+            return True  # nothing is there that could be gone
         try:
             site.firewall.check(site.scopes)
         except CommandError as error:
@@ -94,16 +97,17 @@ class Repairer:
             return False  # it could not be started for the first time
         if self.intact(site):
             return False
-        if not site.checkable:
-            part = entry.part(site.name)
-            if part.repaired:
-                return False
-            part.repaired = True
-        return self._repair(site, entry)
+        if site.checkable:
+            return self._repair(site, entry)
+        part = entry.part(site.name)
+        if part.repaired:
+            return False
+        part.repaired = self._repair(site, entry)  # it may not be allowed yet
+        return part.repaired
 
     def lifting_repairs(self, site: Site) -> bool:
         """Tell whether a failed unban is a reason to repair."""
-        return self._scaffold.has_base or site.commands.repair_on_unban
+        return self._scaffold.base.exists or site.commands.repair_on_unban
 
     def _repair(self, site: Site, entry: Entry | None = None) -> bool:
         """Set up again and ban everybody again, if it is allowed.
@@ -111,7 +115,9 @@ class Repairer:
         Args:
             entry: the ban whose command failed, if that is why.
         """
-        return self._repair_all(entry) if self._scaffold.has_base else self._repair_one(site, entry)
+        return (
+            self._repair_all(entry) if self._scaffold.base.exists else self._repair_one(site, entry)
+        )
 
     def _repair_all(self, entry: Entry | None) -> bool:
         if self._ticks() < self._allowed:
@@ -125,7 +131,7 @@ class Repairer:
         log.warning("#%d reinitialization of firewalls", self._repairs)
         sites = [site for site in self._scaffold.sites() if site.enforces]
         self._builder.take_down(sites)
-        self._scaffold.stop_base()
+        self._scaffold.base.stop()
         if self._builder.set_up() and self._has_helped(sites, entry):
             self._repairs = 0
         return True

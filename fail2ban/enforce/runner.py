@@ -15,22 +15,36 @@ import functools
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 
-from fail2ban.decide.bans import Bans, Entry, Part, State, Verb
+from fail2ban.decide.bans import Bans, Entry, Verb
 from fail2ban.decide.timer import Timer
-from fail2ban.enforce.builder import NOT_SET_UP, Builder, Job, Plans, level_of
+from fail2ban.enforce.banner import Banner
+from fail2ban.enforce.builder import Builder, Job, Plans
 from fail2ban.enforce.enforcer import Enforcer
+from fail2ban.enforce.heritage import Heritage
+from fail2ban.enforce.keeper import Keeper
 from fail2ban.enforce.lifter import Lifter
-from fail2ban.enforce.pauses import RETRY_FIRST, RETRY_LONGEST, growing_pause
 from fail2ban.enforce.repair import Repairer
-from fail2ban.enforce.scaffold import Actions, Scaffold, Site
+from fail2ban.enforce.reporter import Reporter
+from fail2ban.enforce.restorer import Restorer
+from fail2ban.enforce.scaffold import Scaffold
 from fail2ban.enforce.shell import report
+from fail2ban.enforce.site import Actions, Modes, Site
 from fail2ban.errors import CommandError
-from fail2ban.notices import Notices, shown
+from fail2ban.ledger import Ledger
+from fail2ban.notices import Notices
 from fail2ban.records import Ban, Family, FirewallSettings
 
 log = logging.getLogger(__name__)
+
+#: Seconds between two looks whether somebody who waits for the runner is to give up.
+LOOK = 0.2
+
+#: Gets, by section, what the next start must know to remove what we leave: all of
+#: it, instead of what it got before. Texts that only the runner understands.
+Remember = Callable[[Mapping[str, str]], object]
 
 
 class Runner:
@@ -49,6 +63,10 @@ class Runner:
         applied: called after a new ban is in force, on the runner's thread;
             must return at once.
         give_up: called with the reason when the configuration says so.
+        ledger: makes bans durable; None: nobody does, and nobody waits for it.
+        remember: called whenever other things are set up, and at the end, on the
+            runner's thread; must return at once.
+        boot: what tells this run of the machine from others; None: find out.
     """
 
     def __init__(
@@ -61,31 +79,64 @@ class Runner:
         notices: Notices,
         applied: Callable[[Ban], None],
         give_up: Callable[[str], None],
+        ledger: Ledger | None = None,
+        remember: Remember = lambda texts: None,
+        boot: str | None = None,
     ) -> None:
         self.started = threading.Event()
-        self.bans = Bans(timer, self.order)
-        self._scaffold, self._timer, self._clock = scaffold, timer, clock
-        self._notices = notices
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._stop = threading.Event()
-        plans = Plans(self._later, self._retry, give_up, self._stop.is_set)
-        self._enforcer = Enforcer(self.bans, scaffold, notices, clock, ticks, applied)
-        self._builder = Builder(settings, self.bans, scaffold, self._enforcer, plans)
-        self._repairer = Repairer(self.bans, scaffold, self._enforcer, self._builder, plans, ticks)
-        self._builder.check_with(self._repairer.check)
-        self._lifter = Lifter(self.bans, scaffold, self._enforcer, self._repairer, plans)
+        self.bans = Bans(timer, self.order, ledger)
+        self._scaffold, self._timer, self._ticks = scaffold, timer, ticks
+        self._notices, self._remember = notices, remember
+        self._jobs: queue.SimpleQueue[tuple[float, Job]] = queue.SimpleQueue()
+        self._stop, self._keep = threading.Event(), True
+        self._delay, self._began = 0.0, 0.0
+
+        plans = Plans(self._later, self._put, self._retry, give_up, self._stop.is_set)
+        bans = self.bans
+        self._reporter = Reporter(bans, scaffold, notices, clock, ticks, applied)
+        self._enforcer = enforcer = Enforcer(bans, scaffold, self._reporter, clock, ticks)
+        self._builder = builder = Builder(settings, bans, scaffold, enforcer, plans)
+        self._repairer = repairer = Repairer(bans, scaffold, enforcer, builder, plans, ticks)
+        builder.check_with(repairer.check)
+        self._lifter = lifter = Lifter(bans, scaffold, enforcer, repairer, plans)
+        self._banner = Banner(
+            bans, scaffold, enforcer, self._reporter, builder, repairer, lifter, plans, clock
+        )
+        self._heritage = Heritage(scaffold, enforcer, boot)
+        self._restorer = Restorer(
+            bans, scaffold, enforcer, builder, self._banner, lifter, self._heritage, plans
+        )
+        self._keeper = Keeper(bans, scaffold, enforcer, builder, ticks)
 
     # What other threads call --------------------------------------------------
 
     def order(self, verb: Verb, entry: Entry) -> None:
         """Ask for something to be done with a ban; returns at once."""
         verbs = {
-            Verb.BAN: self._ban,
+            Verb.BAN: self._banner.ban,
             Verb.UNBAN: self._lifter.lift,
-            Verb.RENEW: self._renew,
-            Verb.PROLONG: self._prolong,
+            Verb.RENEW: self._banner.renew,
+            Verb.PROLONG: self._banner.prolong,
+            Verb.TELL: self._banner.tell,
         }
-        self._jobs.put(functools.partial(verbs[verb], entry))
+        self._put(functools.partial(verbs[verb], entry))
+
+    def restore(self, jail: str, bans: Iterable[Ban], over: Iterable[Ban] = ()) -> None:
+        """Take over what the last run has decided for a section; returns at once.
+
+        To be called for every section, also without any bans, before others are
+        decided there.
+
+        Args:
+            bans: in force.
+            over: those whose end has come since, or that are not wanted any more;
+                they are lifted where the firewall may hold them.
+        """
+
+        def order(entries: list[Entry]) -> None:
+            self._put(functools.partial(self._restorer.restore, jail, entries))
+
+        self.bans.restore(bans, order, over)
 
     def lift_all(self, jail: str) -> int:
         """End all bans of a section, with one command where there is one for that.
@@ -94,7 +145,7 @@ class Runner:
         """
 
         def order(entries: list[Entry]) -> None:
-            self._jobs.put(functools.partial(self._lifter.lift_all, jail, entries))
+            self._put(functools.partial(self._lifter.lift_all, jail, entries))
 
         return self.bans.end_all(jail, order)
 
@@ -103,169 +154,104 @@ class Runner:
         settings: FirewallSettings,
         actions: Actions,
         families: tuple[Family, ...] | None = None,
+        anew: Collection[str] = (),
+        modes: Modes | None = None,
     ) -> None:
         """Ask for other commands; actions that stay the same are not touched.
 
         Args:
             families: those to ban from now on; None: as before.
+            anew: sections whose actions are stopped and started all the same.
+            modes: whose commands are not run as usual; None: as before.
         """
         copy = {jail: tuple(several) for jail, several in actions.items()}
-        self._jobs.put(functools.partial(self._reconfigure, settings, copy, families))
+        job = functools.partial(self._reconfigure, settings, copy, families, frozenset(anew), modes)
+        self._put(job)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until what was asked for before is done; tell whether it is."""
+        done, enough = threading.Event(), self._ticks() + seconds
+        self._put(done.set)
+        while not done.wait(LOOK):
+            if self._stop.is_set() or self._ticks() > enough:
+                return False
+        return True
+
+    def let_go(self, action: str, ban: Ban) -> None:
+        """Ask an action to lift a ban that is none; returns at once."""
+        self._put(functools.partial(self._let_go, action, ban))
+
+    def do(self, job: Job) -> None:
+        """Have something called in turn; returns at once."""
+        self._put(job)
 
     @property
     def pending(self) -> int:
         """How many jobs wait."""
         return self._jobs.qsize()
 
-    def finish(self) -> None:
-        """Let `run` come to its end, after the command that is running now."""
+    @property
+    def delay(self) -> float:
+        """How many seconds the last job that was begun had waited."""
+        return self._delay
+
+    @property
+    def busy(self) -> float:
+        """For how many seconds the present job has been at work; 0: there is none."""
+        began = self._began
+        return self._ticks() - began if began else 0.0
+
+    def finish(self, keep: bool = True) -> None:
+        """Let `run` come to its end, after the command that is running now.
+
+        Args:
+            keep: sections that want it leave their bans in the firewall: the next
+                run will know of them.
+        """
+        self._keep = keep
         self._stop.set()
-        self._jobs.put(lambda: None)
+        self._put(lambda: None)
 
     # The thread ---------------------------------------------------------------
 
-    def run(self, unclean: bool = False) -> None:
+    def run(self, unclean: bool = False, left: Mapping[str, str] = MappingProxyType({})) -> None:
         """Set up, serve until `finish`, take down; also if a bug ends us.
 
         Args:
             unclean: an earlier instance was killed; remove what it left.
+            left: the last that it had remembered.
         """
-        if unclean:
-            log.warning("the last instance was killed: removing what it left in the firewall")
-            self._scaffold.clear()
+        self._heritage.enter(unclean, left)
+        keep = False  # after a bug, nobody knows what stands
         try:
+            self._remember(self._heritage.farewells())
             if self._builder.set_up():
                 log.info("The firewall is set up")
             self.started.set()
-            self._jobs.put(self._check_regularly)
+            self._put(self._check_regularly)
             while not self._stop.is_set():
                 self.step()
+            keep = self._keep
         finally:
             self._notices.restoring()
-            self._builder.end(self._scaffold.sites())
-            self._scaffold.stop_base()
+            self._remember(self._heritage.farewells(self._keeper.end(keep)))
 
     def step(self) -> None:
         """Wait for one job and do it."""
-        self._jobs.get()()
+        asked, job = self._jobs.get()
+        self._began = self._ticks()
+        self._delay = self._began - asked
+        job()
+        self._began = 0.0
+
+    def _put(self, job: Job) -> None:
+        self._jobs.put((self._ticks(), job))
 
     def _later(self, seconds: float, job: Job) -> None:
-        self._timer.after(seconds, lambda: self._jobs.put(job))
-
-    # Ban ----------------------------------------------------------------------
-
-    def _ban(self, entry: Entry) -> None:
-        """Carry out a ban; one that is over or done already needs nothing."""
-        if not self.bans.holds(entry) or entry.lifting:
-            return
-        sites = self._scaffold.of(entry.ban.jail)
-        if sites is None:
-            return self.bans.remove(entry)
-        enforcing = self._scaffold.enforcing(entry.ban.jail)
-        for site in enforcing:
-            self._ban_at(site, entry)
-        if entry.untold is None:
-            entry.untold = {site.name for site in sites if not site.enforces}
-        if not enforcing:
-            self._enforcer.settle(entry)
-        self._enforcer.tell(entry)
-
-    def _ban_at(self, site: Site, entry: Entry) -> None:
-        part = entry.part(site.name)
-        if part.state is State.APPLIED:
-            return
-        if not site.up:
-            return self._enforcer.fail(site, entry, NOT_SET_UP)
-        try:
-            if entry.ban.family in site.scopes and site.checkable:
-                site.firewall.check([entry.ban.family])
-            self._enforcer.apply(site, entry)
-        except CommandError as error:
-            report(error, level_of(part))
-            if not self._repairer.after_failure(site, entry):
-                self._enforcer.fail(site, entry, str(error))
-                self._retry(site, entry)
-        if site.recovered:
-            # Others have waited for what could not be started until now.
-            site.recovered = False
-            self._jobs.put(functools.partial(self._builder.ban_again, site))
-
-    def _renew(self, entry: Entry) -> None:
-        """Carry out a ban once more: its id still gets through.
-
-        If the check finds the firewall gone, all bans come back. If it passes,
-        this one may be missing all the same; it is lifted first, since not
-        every ban command may be repeated.
-        """
-        if entry.state is not State.APPLIED:
-            return
-        for site in self._scaffold.enforcing(entry.ban.jail):
-            if self._repairer.check(site):
-                self._enforcer.release(site, entry)
-                entry.part(site.name).reset()
-                entry.state = State.WANTED
-        self._ban(entry)
-
-    def _prolong(self, entry: Entry) -> None:
-        """Tell the actions that a ban lasts longer now."""
-        for site in self._scaffold.of(entry.ban.jail) or ():
-            if site.enforces:
-                self._prolong_at(site, entry)
-            elif site.up and self._has_prolong(site, entry) and not entry.untold:
-                prolong = site.firewall.prolong
-                tell = functools.partial(self._enforcer.tell_at, site, entry.ban, prolong)
-                self._scaffold.aside(tell)
-
-    def _prolong_at(self, site: Site, entry: Entry) -> None:
-        """Prolong a ban that is in force; any other gets its new end when it is."""
-        part = entry.parts.get(site.name)
-        if part is None or part.state is not State.APPLIED or not self._has_prolong(site, entry):
-            return
-        try:
-            site.firewall.prolong(entry.ban, self._clock())
-            part.attempts = 0
-        except CommandError as error:
-            report(error, logging.INFO if part.attempts else logging.ERROR)
-            if not self._repairer.after_failure(site, entry):
-                self._retry(site, entry)
-
-    def _has_prolong(self, site: Site, entry: Entry) -> bool:
-        if not self.bans.holds(entry) or entry.lifting:
-            return False
-        if entry.ban.restored and site.commands.norestored:
-            return False
-        return bool(site.commands.prolong.of(entry.ban.family).strip())
-
-    # Again --------------------------------------------------------------------
+        self._timer.after(seconds, lambda: self._put(job))
 
     def _retry(self, site: Site, entry: Entry) -> None:
-        """Try again after a pause what failed at an action; one attempt is due at a time."""
-        part = entry.part(site.name)
-        if part.retrying:
-            return
-        part.retrying = True
-        part.attempts += 1
-        pause = growing_pause(RETRY_FIRST, part.attempts, RETRY_LONGEST)
-        log.info("%s: next try for %s in %g s", site, shown(entry.ban.id), pause)
-        self._later(pause, functools.partial(self._try_again, site, entry, part))
-
-    def _try_again(self, site: Site, entry: Entry, part: Part) -> None:
-        """Do what is left to do for a ban at an action."""
-        part.retrying = False
-        # In the meantime the id may have got another ban, which is not to be lifted.
-        if entry.parts.get(site.name) is not part or not self.bans.holds(entry):
-            return
-        if site not in self._scaffold.enforcing(entry.ban.jail):
-            return
-        if entry.lifting:
-            self._lifter.lift_at(site, entry)
-            self._enforcer.finish(entry)
-        elif part.state is State.APPLIED:
-            if part.attempts:
-                self._prolong_at(site, entry)
-        else:
-            self._ban_at(site, entry)
-            self._enforcer.tell(entry)
+        self._banner.retry(site, entry)
 
     # Check --------------------------------------------------------------------
 
@@ -282,7 +268,7 @@ class Runner:
         if sites:
             if sites[0] in self._scaffold.enforcing(sites[0].jail):
                 self._repairer.check(sites[0])
-            self._jobs.put(lambda: self._check_each(sites[1:]))
+            self._put(lambda: self._check_each(sites[1:]))
         else:
             interval = max(1.0, self._builder.settings.reinittime)
             self._later(interval, self._check_regularly)
@@ -294,19 +280,44 @@ class Runner:
         settings: FirewallSettings,
         actions: Actions,
         families: tuple[Family, ...] | None,
+        anew: frozenset[str],
+        modes: Modes | None,
     ) -> None:
         """Take down with the old commands what changes, set it up with the new."""
-        changed = self._scaffold.changed(settings, actions, families)
+        changed = self._scaffold.changed(settings, actions, families, modes)
+        changed += [s for s in self._scaffold.sites() if s.jail in anew and s not in changed]
         kept = [site for site in self._scaffold.sites() if site.up and site not in changed]
         self._builder.end([site for site in changed if site.jail not in actions])
+        self._builder.forget(self.bans.jails() - actions.keys())
         self._builder.take_down([site for site in changed if site.jail in actions], removed=True)
-        self._scaffold.replace(settings, actions, families)
+        turned = self._turned(actions, modes)
+        for entry in turned:
+            self._reporter.ended(entry)  # as what it was; it begins anew as the other
+        self._scaffold.replace(settings, actions, families, modes)
+        self._remember(self._heritage.farewells())
+        for entry in turned:
+            if not self._scaffold.is_dry(entry.ban.jail):
+                self._banner.tell_anew(entry)
         self._builder.settings, self._builder.attempts = settings, 0
         for jail in actions:
             self._settle(jail)
         self._builder.set_up()
         for site in kept:
             self._reload(site)
+
+    def _let_go(self, action: str, ban: Ban) -> None:
+        if self.bans.get(ban.jail, ban.id) is not None:
+            return  # it is one by now
+        for site in self._scaffold.of(ban.jail) or ():
+            if site.name == action and site.up:
+                self._enforcer.let_go(site, ban)
+
+    def _turned(self, actions: Actions, modes: Modes | None) -> list[Entry]:
+        """Return the bans of sections whose commands were run and are only shown now, or back."""
+        if modes is None:
+            return []
+        jails = [j for j in actions if self._scaffold.is_dry(j) != (j in modes.dry)]
+        return [entry for jail in jails for entry in self.bans.of(jail)]
 
     def _settle(self, jail: str) -> None:
         """Conclude anew how far bans have come: other actions count now."""

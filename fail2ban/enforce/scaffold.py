@@ -11,27 +11,21 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from fail2ban.enforce import shell as shells
 from fail2ban.enforce.aside import Aside, at_once
+from fail2ban.enforce.base import Base
 from fail2ban.enforce.firewall import Firewall, Scope
 from fail2ban.enforce.shell import Shell, report
+from fail2ban.enforce.site import Actions, Modes, Site
 from fail2ban.enforce.tags import Lore
 from fail2ban.errors import CommandError
-from fail2ban.records import (
-    ActionSettings,
-    Ban,
-    Family,
-    FirewallSettings,
-    MailActionSettings,
-)
+from fail2ban.events import Events
+from fail2ban.records import ActionSettings, Ban, Family, FirewallSettings, MailActionSettings
 
 log = logging.getLogger(__name__)
-
-#: Section name -> its actions, in order.
-Actions = Mapping[str, Sequence[ActionSettings]]
 
 
 class Post(Protocol):
@@ -44,68 +38,13 @@ class Post(Protocol):
     def banned(self, settings: MailActionSettings, ban: Ban) -> None: ...
 
 
-@dataclass(eq=False, slots=True)
-class Site:
-    """One action of one section, and how much of it stands.
-
-    Attributes:
-        label: what messages call it.
-        up: bans can be carried out here.
-        scopes: whom its `start` has run for; of an action that starts on demand
-            fewer than can be banned.
-        failed_starts: on demand, in a row.
-        closed_until: no start is tried before, in ticks.
-        recovered: a start on demand worked that had failed before.
-        refused: families of which was said that nobody of them can be banned.
-        repairs: in a row without success.
-        repair_allowed: when the next may be, in ticks; 0: at any time.
-        check_due: one is waiting for that moment.
-        complaining: its last check failed; its last command of an action that only tells.
-        doubted: its check fails even where everything works.
-    """
-
-    firewall: Firewall
-    label: str
-    up: bool = False
-    scopes: dict[Scope, None] = field(default_factory=dict)
-    failed_starts: dict[Scope, int] = field(default_factory=dict)
-    closed_until: dict[Scope, float] = field(default_factory=dict)
-    recovered: bool = False
-    refused: set[Scope] = field(default_factory=set)
-    repairs: int = 0
-    repair_allowed: float = 0.0
-    check_due: bool = False
-    complaining: bool = False
-    doubted: bool = False
-
-    @property
-    def checkable(self) -> bool:
-        """Whether there is a check that is worth asking."""
-        return self.firewall.can_check and not self.doubted
-
-    @property
-    def jail(self) -> str:
-        return self.firewall.name
-
-    @property
-    def name(self) -> str:
-        """The action's, unique within the section."""
-        return self.firewall.commands.name
-
-    @property
-    def commands(self) -> ActionSettings:
-        return self.firewall.commands
-
-    @property
-    def enforces(self) -> bool:
-        return self.commands.enforces
-
-    def __str__(self) -> str:
-        return self.label
-
-
 class Scaffold:
     """Set up and take down; everything runs on the runner's thread.
+
+    Attributes:
+        settings: what concerns all sections.
+        base: what they share.
+        aside, events: as they were given.
 
     Args:
         actions: section name -> its actions, in the order of the file.
@@ -113,6 +52,9 @@ class Scaffold:
         lore: whom the tags of commands ask.
         post: for the actions that tell by mail.
         aside: takes the commands of actions that only tell.
+        modes: the sections whose commands are not run as usual.
+        events: is told of each command.
+        rehearsal: returns what only shows the commands of a section.
     """
 
     def __init__(
@@ -124,11 +66,29 @@ class Scaffold:
         lore: Lore | None = None,
         post: Post | None = None,
         aside: Aside = at_once,
+        modes: Modes | None = None,
+        events: Events | None = None,
+        rehearsal: Callable[[str], Shell] = shells.rehearsal,
     ) -> None:
-        self._settings, self._shell, self._families = settings, shell, families
+        self.settings, self._shell, self._families = settings, shell, families
         self._lore, self._post, self.aside = lore or Lore(), post, aside
-        self._base_up = False
+        self._modes, self._rehearsal = modes or Modes(), rehearsal
+        self.events = events or Events()
+        self.base = Base(settings, shell, rehearsal("*"), self.events)
+        self.base.dry = _are_dry(actions, self._modes)
         self._sites = self._build(actions)
+
+    def is_dry(self, jail: str) -> bool:
+        """Tell whether the commands of a section are only shown; any thread."""
+        return jail in self._modes.dry
+
+    def keeps(self, jail: str) -> bool:
+        """Tell whether the bans of a section are to outlive the daemon."""
+        return jail in self._modes.kept and not self.is_dry(jail)
+
+    def jails(self) -> list[str]:
+        """Return the names of all sections, in the order of the configuration."""
+        return list(self._sites)
 
     def of(self, jail: str) -> list[Site] | None:
         """Return the sites of a section in order, or None if there is no such section."""
@@ -143,25 +103,9 @@ class Scaffold:
         return list(itertools.chain.from_iterable(self._sites.values()))
 
     @property
-    def has_base(self) -> bool:
-        """Whether all sections share something that is set up before them."""
-        return bool(self._settings.start.strip() or self._settings.stop.strip())
-
-    @property
     def complete(self) -> bool:
         """Whether everything that keeps somebody out stands."""
-        return self._base_up and all(site.up for site in self.sites() if site.enforces)
-
-    def start_base(self) -> bool:
-        """Run `cmdstart` if it is due; tell whether its work stands."""
-        if not self._base_up:
-            try:
-                self._shell(self._settings.start, {}, ActionSettings.timeout)
-                self._base_up = True
-            except CommandError as error:
-                report(error, what="cmdstart: ")
-                self._run_stop_base(logging.DEBUG)
-        return self._base_up
+        return self.base.up and all(site.up for site in self.sites() if site.enforces)
 
     def start(self, site: Site) -> bool:
         """Run an action's `start`, unless it waits for a ban; tell whether its work stands.
@@ -176,8 +120,7 @@ class Scaffold:
         else:
             self.aside(functools.partial(self._run_start, site))
         site.up = True
-        if site.commands.mail and self._post:
-            self._post.started(site.commands.mail, site.jail)
+        self._mail(site, "started", lambda post, mail: post.started(mail, site.jail))
         return True
 
     def open(self, site: Site, scope: Scope) -> None:
@@ -198,8 +141,7 @@ class Scaffold:
 
     def tell(self, site: Site, ban: Ban) -> None:
         """Have a mail sent about a ban, if that is what the action does."""
-        if site.commands.mail and self._post:
-            self._post.banned(site.commands.mail, ban)
+        self._mail(site, "banned", lambda post, mail: post.banned(mail, ban))
 
     def stop(self, site: Site, level: int = logging.WARNING) -> None:
         """Run an action's `stop` if it stands; an error is only logged, at `level`."""
@@ -207,45 +149,63 @@ class Scaffold:
             site.up = False
             do = at_once if site.enforces else self.aside
             do(functools.partial(self._run_whole_stop, site, level))
-            if site.commands.mail and self._post:
-                self._post.stopped(site.commands.mail, site.jail)
-
-    def stop_base(self) -> None:
-        """Run `cmdend` if `cmdstart` stands; an error is only logged."""
-        if self._base_up:
-            self._base_up = False
-            self._run_stop_base(logging.WARNING)
+            self._mail(site, "stopped", lambda post, mail: post.stopped(mail, site.jail))
 
     def clear(self) -> None:
         """Remove what an earlier instance may have left; errors are expected."""
         for site in downwards(self.sites()):
-            if site.enforces:
-                flush = functools.partial(site.firewall.flush, site.firewall.scopes)
-                _tolerate(flush, logging.DEBUG)
-                self._run_stop(site, site.firewall.scopes, logging.DEBUG)
-        self._run_stop_base(logging.DEBUG)
+            if site.enforces and not site.dry:
+                self.wipe(site)
+        self.base.wipe()
+
+    def wipe(self, site: Site, scopes: Sequence[Scope] | None = None) -> None:
+        """Remove what an earlier instance may have left of an action; errors are expected.
+
+        Args:
+            scopes: whom its `start` had run for; None: all that can be banned.
+        """
+        scopes = site.firewall.scopes if scopes is None else scopes
+        _tolerate(functools.partial(site.firewall.flush, scopes), logging.DEBUG)
+        self._run_stop(site, scopes, logging.DEBUG)
+
+    def stranger(self, jail: str, action: ActionSettings) -> Site:
+        """Return an action that is no part of the configuration any more."""
+        firewall = Firewall(
+            jail, action, self._shell, action.families, self._lore, events=self.events
+        )
+        return Site(firewall, f"{jail}/{action.name}")
 
     def changed(
         self,
         settings: FirewallSettings,
         actions: Actions,
         families: tuple[Family, ...] | None = None,
+        modes: Modes | None = None,
     ) -> list[Site]:
         """Return the sites that must be taken down before `replace`."""
-        if self._base_differs(settings) or families not in (None, self._families):
+        modes = self._modes if modes is None else modes
+        if self.base.differs(settings, _are_dry(actions, modes)):
             return self.sites()
-        return [s for s in self.sites() if s.commands not in actions.get(s.jail, ())]
+        if families not in (None, self._families):
+            return self.sites()
+        return [
+            site
+            for site in self.sites()
+            if site.commands not in actions.get(site.jail, ())
+            or site.dry != (site.jail in modes.dry)
+        ]
 
     def replace(
         self,
         settings: FirewallSettings,
         actions: Actions,
         families: tuple[Family, ...] | None = None,
+        modes: Modes | None = None,
     ) -> None:
         """Take over other commands; the `changed` sites must be down."""
-        if self._base_differs(settings):
-            self.stop_base()
-        self._settings = settings
+        modes = self._modes if modes is None else modes
+        self.base.change(settings, _are_dry(actions, modes))
+        self.settings, self._modes = settings, modes
         self._families = self._families if families is None else families
         standing = {(site.jail, site.name): site for site in self.sites() if site.up}
         self._sites = self._build(actions)
@@ -254,10 +214,6 @@ class Scaffold:
                 if (kept := standing.get((fresh.jail, fresh.name))) is not None:
                     kept.label, sites[place] = fresh.label, kept
 
-    def _base_differs(self, settings: FirewallSettings) -> bool:
-        ours = self._settings
-        return (ours.start, ours.stop) != (settings.start, settings.stop)
-
     def _build(self, actions: Actions) -> dict[str, list[Site]]:
         return {
             jail: [self._site(jail, action, len(several) == 1) for action in several]
@@ -265,7 +221,11 @@ class Scaffold:
         }
 
     def _site(self, jail: str, action: ActionSettings, only: bool) -> Site:
-        firewall = Firewall(jail, action, self._shell, self._families, self._lore)
+        dry = self.is_dry(jail)
+        shell = self._rehearsal(jail) if dry else self._shell
+        firewall = Firewall(
+            jail, action, shell, self._families, self._lore, events=self.events, dry=dry
+        )
         return Site(firewall, jail if only else f"{jail}/{action.name}")
 
     def _run_start(self, site: Site) -> bool:
@@ -287,8 +247,16 @@ class Scaffold:
     def _run_stop(self, site: Site, scopes: Iterable[Scope], level: int) -> None:
         _tolerate(lambda: site.firewall.stop(scopes), level)
 
-    def _run_stop_base(self, level: int) -> None:
-        _tolerate(lambda: self._shell(self._settings.stop, {}, ActionSettings.timeout), level)
+    def _mail(
+        self, site: Site, what: str, send: Callable[[Post, MailActionSettings], None]
+    ) -> None:
+        """Send a mail, if that is what an action does."""
+        if (mail := site.commands.mail) is None or self._post is None:
+            return
+        if site.dry:
+            log.warning("[%s] would send a mail: %s", site.jail, what)
+        else:
+            send(self._post, mail)
 
 
 def downwards(sites: Iterable[Site]) -> list[Site]:
@@ -302,3 +270,9 @@ def _tolerate(command: Callable[[], None], level: int) -> None:
         command()
     except CommandError as error:
         report(error, level)
+
+
+def _are_dry(jails: Iterable[str], modes: Modes) -> bool:
+    """Tell whether there are sections, and the commands of all are only shown."""
+    names = set(jails)
+    return bool(names) and names <= modes.dry

@@ -101,10 +101,23 @@ def report(error: CommandError, level: int = logging.ERROR, what: str = "") -> N
 
 def dry_run(command: str, variables: Mapping[str, str], timeout: float, *arguments: str) -> None:
     """Show what `run` would run."""
+    _show("", command, arguments)
+
+
+def rehearsal(jail: str) -> Shell:
+    """Return what shows the commands of one section instead of running them."""
+
+    def show(command: str, variables: Mapping[str, str], timeout: float, *arguments: str) -> None:
+        _show(f"[{jail}] ", command, arguments)
+
+    return show
+
+
+def _show(where: str, command: str, arguments: Sequence[str]) -> None:
     if command.strip():
-        log.warning("would run: %s", command)
+        log.warning("%swould run: %s", where, command)
         for number, argument in enumerate(arguments[1:], start=1):
-            log.warning("  with $%d: %s", number, printable(argument))
+            log.warning("%s  with $%d: %s", where, number, printable(argument))
 
 
 def _start(

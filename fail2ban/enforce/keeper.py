@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The end of the daemon: what is taken down, and what stays in the firewall.
+
+A section may want its bans kept while the daemon is away. What stays must be
+known to the next run, to the last ban; anything else is lifted before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from fail2ban.decide.bans import Bans, Entry, State
+from fail2ban.enforce.builder import Builder
+from fail2ban.enforce.enforcer import LIFT_BUDGET, Enforcer
+from fail2ban.enforce.scaffold import Scaffold
+from fail2ban.enforce.shell import report
+from fail2ban.enforce.site import Site
+from fail2ban.errors import CommandError
+from fail2ban.records import Id
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Take down and keep; all on the runner's thread.
+
+    Args:
+        ticks: seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        bans: Bans,
+        scaffold: Scaffold,
+        enforcer: Enforcer,
+        builder: Builder,
+        ticks: Callable[[], float],
+    ) -> None:
+        self._bans, self._scaffold, self._enforcer = bans, scaffold, enforcer
+        self._builder, self._ticks = builder, ticks
+
+    def end(self, keep: bool) -> dict[str, dict[str, list[Id]]]:
+        """Take everything down but what sections want kept; errors do not stop us.
+
+        Args:
+            keep: what stays is known to the next run.
+
+        Returns:
+            the ids that are kept out, by section and action.
+        """
+        kept = {jail for jail in self._scaffold.jails() if keep and self._is_kept(jail)}
+        sites = self._scaffold.sites()
+        self._builder.end([site for site in sites if site.jail not in kept])
+        tellers = [site for site in sites if site.jail in kept and not site.enforces]
+        self._builder.take_down(tellers, removed=True)
+        if not kept:
+            self._scaffold.base.stop()
+        return {jail: self._held(jail) for jail in sorted(kept)}
+
+    def _is_kept(self, jail: str) -> bool:
+        """Lift what must not stay; tell whether the rest of a section is to."""
+        sites = self._scaffold.enforcing(jail)
+        if not self._scaffold.keeps(jail) or not all(site.up for site in sites):
+            return False
+        for site in sites:
+            self._enforcer.take_over(site)
+        enough = self._ticks() + LIFT_BUDGET
+        staying = any(site.left for site in sites)
+        for entry in self._bans.of(jail):
+            if self._stays(entry):
+                staying = True
+            elif self._ticks() > enough or not self._lift(entry):
+                return False
+        return staying
+
+    def _stays(self, entry: Entry) -> bool:
+        """Tell whether a ban is in force and will be known to the next run."""
+        if entry.lifting or not entry.durable:
+            return False
+        self._enforcer.settle(entry)
+        return entry.reached is State.APPLIED and bool(entry.parts)
+
+    def _lift(self, entry: Entry) -> bool:
+        """Have all actions let go of a ban; tell whether they have."""
+        for site in reversed(self._scaffold.enforcing(entry.ban.jail)):
+            if (part := entry.parts.get(site.name)) is None:
+                continue
+            try:
+                if part.holds:
+                    self._enforcer.lift(site, entry)
+            except CommandError as error:
+                # After a ban command that failed, there may be nothing to lift.
+                if part.state is State.APPLIED:
+                    report(error, what=f"[{site}] ")
+                    return False
+            self._enforcer.gone(site, entry)
+        self._enforcer.forget(entry, repeal=not entry.lifting)
+        return True
+
+    def _held(self, jail: str) -> dict[str, list[Id]]:
+        held = {}
+        for site in self._scaffold.enforcing(jail):
+            entries = [entry for entry in self._bans.of(jail) if _holds(site, entry)]
+            held[site.name] = [entry.ban.id for entry in entries]
+        count = len({id for ids in held.values() for id in ids})
+        log.info("[%s] the firewall keeps %d ban(s) until the next start", jail, count)
+        return held
+
+
+def _holds(site: Site, entry: Entry) -> bool:
+    part = entry.parts.get(site.name)
+    return part is not None and part.state is State.APPLIED
