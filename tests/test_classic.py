@@ -21,6 +21,8 @@ from fail2ban.records import (
     Command,
     FilterSettings,
     FirewallSettings,
+    GrowthSettings,
+    HealthSettings,
     IgnoreSettings,
     JailSettings,
     LogSettings,
@@ -30,9 +32,12 @@ from fail2ban.records import (
     Problem,
     Settings,
     Sourced,
+    StoreSettings,
 )
 
 JAIL = "[SSH]\nenabled = true\nlogfile = /var/log/auth.log\nfailregex = Failed .* <HOST>\n"
+#: What an empty file means.
+USUAL = Settings(socket="/var/run/fail2ban/fail2ban.sock", store=StoreSettings())
 JAIL_LINES = JAIL.count("\n")
 
 
@@ -78,7 +83,7 @@ def only_error(loaded: Loaded) -> Problem:
 
 def test_empty_text_is_all_defaults_and_a_warning_that_nothing_is_watched() -> None:
     loaded = parse("", "f.conf")
-    assert loaded.settings == Settings()
+    assert loaded.settings == USUAL
     assert [str(p) for p in loaded.problems if p.severity == "error"] == []
     assert "no log is watched" in loaded.problems[0].text
 
@@ -206,16 +211,102 @@ maxreinits = -1
         ("usedns = perhaps", "usedns", "warn"),
         ("pidlock = 100%", "pidlock", "/var/run/fail2ban.pid"),
         ("locale = %(lang)s", "locale", "an empty text"),
+        ("socket = run/f2b.sock", "socket", "/var/run/fail2ban/fail2ban.sock"),
+        ("dbfile = f2b.sqlite3", "dbfile", "/var/lib/fail2ban/fail2ban.sqlite3"),
+        ("dbmaxsize = 256 pages", "dbmaxsize", "256M"),
+        ("dbpurgeage = -1", "dbpurgeage", "1d"),
+        ("monitorsocket = monitor", "monitorsocket", "none"),
+        ("monitorgroup = no such group", "monitorgroup", "an empty text"),
+        ("metricsport = 65536", "metricsport", "0"),
+        ("quiettime = never", "quiettime", "7d"),
+        ("clockskew = 0", "clockskew", "60"),
+        ("onstop = forget", "onstop", "unban"),
+        ("dryrun = perhaps", "dryrun", "false"),
     ],
 )
 def test_bad_value_in_default_costs_only_itself_and_the_default_used_is_named(
     line: str, option: str, instead: str
 ) -> None:
     loaded = parse(f"[DEFAULT]\n{line}\n", "f.conf")
-    assert loaded.settings == Settings()
+    assert loaded.settings == USUAL
     problem = only_error(loaded)
     assert (str(problem.origin), problem.section, problem.option) == ("f.conf:2", "DEFAULT", option)
     assert problem.text.endswith(f"; using {instead} instead")
+
+
+def test_every_option_of_what_lasts_and_who_may_look_is_read() -> None:
+    text = """
+[DEFAULT]
+socket = /run/f2b/control
+dbfile = /var/lib/f2b.db
+dbmaxmatches = 3
+dbpurgeage = 2d
+dbmaxsize = 64M
+monitorsocket = /run/f2b/monitor
+monitorgroup = root
+metricsport = 9191
+quiettime = 1w 1d
+clockskew = 2m
+"""
+    assert settings(text) == Settings(
+        socket="/run/f2b/control",
+        store=StoreSettings("/var/lib/f2b.db", 3, 2 * 86400.0, 64 << 20),
+        health=HealthSettings("/run/f2b/monitor", "root", 9191, 8 * 86400.0, 120.0),
+    )
+
+
+@pytest.mark.parametrize("word", ["", "none", "None"])
+def test_there_may_be_no_socket_and_no_database(word: str) -> None:
+    found = settings(f"[DEFAULT]\nsocket = {word}\ndbfile = {word}\n")
+    assert (found.socket, found.store) == ("", None)
+
+
+def test_dry_run_leaves_the_socket_and_the_database_of_the_real_daemon_alone() -> None:
+    for dry in (settings("[DEFAULT]\ndebug = true\n"), settings("", d="debug=true")):
+        assert (dry.socket, dry.store) == ("", None)
+    asked = settings("[DEFAULT]\nsocket = /tmp.sock\ndbfile = /f.db\n", d="debug=true")
+    assert (asked.socket, asked.store) == ("/tmp.sock", None)
+
+
+def test_what_becomes_of_bans_and_a_dry_run_are_a_matter_of_each_section() -> None:
+    text = f"[DEFAULT]\nonstop = keep\ndryrun = yes\n{JAIL}[B]\n" + (
+        "logfile = /b\nfailregex = x\nonstop = UNBAN\ndryrun = no\n"
+        "[C]\nlogfile = /c\nfailregex = x\nonstop = whatever\n"
+    )
+    found = {jail.name: (jail.onstop, jail.dryrun) for jail in settings(text).jails}
+    assert found == {"SSH": ("keep", True), "B": ("unban", False), "C": ("keep", True)}
+    problem = only_error(read(text))
+    assert (problem.origin.line, problem.section, problem.option) == (16, "C", "onstop")
+    assert problem.text == ("'whatever' is unknown; expected unban or keep; using keep instead")
+
+
+def test_bans_grow_by_the_options_of_a_tree_once_that_is_chosen() -> None:
+    growth = (
+        "bantime.factor = 2\nbantime.formula = ban.Time * ban.Count\n"
+        "bantime.multipliers = 1 2 4\nbantime.maxtime = 1w\nbantime.rndtime = 5m\n"
+        "bantime.overalljails = yes\n"
+    )
+    assert jail(JAIL + growth).growth is None
+    found = jail(f"[DEFAULT]\nbantime.increment = true\n{JAIL}{growth}").growth
+    assert found == GrowthSettings(
+        2.0, "ban.Time * ban.Count", (1.0, 2.0, 4.0), 604800.0, 300.0, True
+    )
+    loaded = read(f"{JAIL}bantime.increment = on\nbantime.maxtime = long\n")
+    assert only_error(loaded).text.endswith("using none instead")
+    assert loaded.settings is not None
+    assert loaded.settings.jails[0].growth == GrowthSettings()
+
+
+def test_every_value_in_force_is_shown_with_its_place() -> None:
+    text = f"[DEFAULT]\nbantime = 1h\n{JAIL}dryrun = yes\n[Off]\nlogfile = /o\nfailregex = x\n"
+    shown = {(one.section, one.option): one for one in read(text).effective}
+    assert (shown["", "dbmaxsize"].text, str(shown["", "dbmaxsize"].origin)) == ("256M", "built-in")
+    assert str(shown["SSH", "bantime"].origin) == "f.conf:2"
+    assert shown["SSH", "dryrun"].text == "yes" and shown["SSH", "onstop"].text == "unban"
+    assert shown["SSH", "failregex"].text == "Failed .* <HOST>"
+    assert not [section for section, _ in shown if section == "Off"]
+    flag = {one.option: one for one in read(text, p="pidlock=/p").effective if not one.section}
+    assert (flag["pidlock"].text, str(flag["pidlock"].origin)) == ("/p", "command line")
 
 
 @pytest.mark.parametrize("option", ["cmdstart", "cmdend"])

@@ -133,3 +133,42 @@ def test_password_that_travels_readable_is_told_without_showing_it() -> None:
 )  # fmt: skip
 def test_password_that_stays_here_or_is_encrypted_or_unused_is_no_problem(text: str) -> None:
     assert warnings(f"{JAIL}{MAIL}{text}\n") == []
+
+
+# What lasts, and who may look --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "option", "text"),
+    [
+        ("monitorgroup = root", "monitorgroup", "'root' gets no socket; expected a monitorsocket"),
+        ("socket = /s\nmonitorsocket = /s", "monitorsocket", "'/s' is the control socket"),
+        ("dryrun = yes", "dryrun", "every section only shows its commands, nobody is locked out"),
+        (f"socket = /{'s' * 107}", "socket", "is too long for a socket; expected at most 107"),
+        ("dbfile = none\nbantime.increment = yes", "dbfile", "earlier bans are forgotten"),
+        ("dbfile = none\nonstop = keep\nfwcheck = x", "dbfile", "nobody lifts the bans"),
+        ("onstop = keep", "onstop", "'firewall' has no fwcheck: bans that the firewall lost"),
+    ],
+)
+def test_odd_option_of_what_lasts_is_told_where_it_is_written(
+    line: str, option: str, text: str
+) -> None:
+    problem = only_warning(f"[DEFAULT]\n{line}\n{JAIL}")
+    assert (problem.section, problem.option) == ("DEFAULT", option)
+    assert problem.origin.line == 2 + [one.split(" =")[0] for one in line.split("\n")].index(option)
+    assert text in problem.text
+
+
+def test_what_lasts_is_no_matter_of_a_dry_run() -> None:
+    text = "[DEFAULT]\ndebug = yes\ndbfile = none\nbantime.increment = yes\n"
+    assert warnings(text + JAIL) == []
+
+
+def test_one_section_in_earnest_is_enough() -> None:
+    other = JAIL.replace("SSH", "Other")
+    assert warnings(f"{JAIL}dryrun = yes\n{other}") == []
+    assert only_warning(f"{JAIL}dryrun = yes\n").option == "dryrun"
+
+
+def test_kept_bans_of_a_command_that_checks_draw_no_warning() -> None:
+    assert warnings(f"{JAIL}onstop = keep\nfwcheck = nft list table x\n") == []

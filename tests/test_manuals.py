@@ -45,10 +45,13 @@ OPTIONS = {
     "THE SECTION [DEFAULT]": """
         background logtargets syslog-target syslog-facility verbose debug pidlock locale
         maxfailures bantime findtime ignoreip cmdstart cmdend polltime reinittime maxreinits
+        socket dbfile dbpurgeage dbmaxmatches dbmaxsize monitorsocket monitorgroup metricsport
+        quiettime clockskew
         """,
     "SECTIONS OF SERVICES": """
         enabled logfile failregex ignoreregex timeregex timepattern usedns maxfailures findtime
-        bantime fwstart fwend fwcheck fwban fwunban port protocol fwchain
+        bantime fwstart fwend fwcheck fwban fwunban port protocol fwchain onstop dryrun
+        bantime.increment
         """,
     "THE SECTION [MAIL]": """
         enabled host port user password tls from to localtime subject message digest
@@ -68,7 +71,7 @@ TREE_OPTIONS = {
         enabled filter backend logpath skip_if_nologs systemd_if_nologs logencoding logtimezone
         maxretry findtime bantime maxmatches usedns ignoreself ignoreip ignorecommand ignorecache
         action bantime.increment bantime.factor bantime.formula bantime.multipliers
-        bantime.maxtime bantime.rndtime bantime.overalljails
+        bantime.maxtime bantime.rndtime bantime.overalljails onstop dryrun
     """,
     "FILTERS": """
         failregex ignoreregex prefregex datepattern maxlines journalmatch usedns
@@ -80,7 +83,7 @@ TREE_OPTIONS = {
     """,
     "THE FILE FAIL2BAN.CONF": """
         loglevel logtarget syslogsocket socket pidfile allowipv6 dbfile dbmaxmatches dbpurgeage
-        stacksize
+        dbmaxsize monitorsocket monitorgroup metricsport quiettime clockskew stacksize
     """,
 }
 # Section 9.2 of the same, and three of ours.

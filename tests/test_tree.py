@@ -18,10 +18,12 @@ from fail2ban.records import (
     FAMILIES,
     Command,
     GrowthSettings,
+    HealthSettings,
     JailSettings,
     JournalSettings,
     MailActionSettings,
     Settings,
+    StoreSettings,
 )
 
 FILTER = "[Definition]\nfailregex = ^fail <HOST>$\n"
@@ -557,6 +559,42 @@ def test_daemon_is_told_in_definition_or_in_default_alone(base: Base, section: s
     assert (settings.log.level, settings.socket, settings.pidlock) == (10, "/run/s", "/p")
     assert settings.ipv6 is False and settings.store is None
     assert settings.log.targets == ("SYSLOG",) and settings.log.syslog_target == "/run/log"
+
+
+def test_what_lasts_and_who_may_look_is_told_as_in_the_language_of_0_6(base: Base) -> None:
+    base.write("fail2ban.conf", "[Definition]\nmonitorsocket = /run/m\nmonitorgroup = root\n"
+               "metricsport = 9191\nquiettime = 0\nclockskew = 1m\ndbmaxsize = 64M\n"
+               "dbmaxmatches = 3\ndbfile = :memory:\n")  # fmt: skip
+    settings = base.settings()
+    assert settings.health == HealthSettings("/run/m", "root", 9191, 0.0, 60.0)
+    assert settings.store == StoreSettings(":memory:", 3, 86400.0, 64 << 20)
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("dbmaxsize = 64 pages", "'64 pages' is not a size; expected bytes, or a number with k"),
+        ("dbmaxsize = 4k", "'4k' is too small for a database; expected at least 1M; using 256M"),
+        ("dbfile = bans.sqlite3", "'bans.sqlite3' is no path; expected a path that starts with"),
+        ("monitorsocket = m", "'m' is no path; expected one that starts with '/'; using none"),
+        ("monitorgroup = nobodies", "'nobodies' is no group of this host; expected the name or"),
+        ("metricsport = 99999", "'99999' is not a port; expected a number from 1 to 65535; using"),
+    ],
+)
+def test_mistake_in_what_lasts_or_who_may_look_is_told_with_what_would_be_right(
+    base: Base, line: str, text: str
+) -> None:
+    base.write("fail2ban.conf", f"[Definition]\n{line}\n")
+    problem = base.problem("")
+    assert f"fail2ban.conf:2: [Definition] {line.split()[0]}: {text}" in problem
+
+
+def test_what_becomes_of_bans_and_a_dry_run_are_a_matter_of_each_jail(base: Base) -> None:
+    assert (base.jail("").onstop, base.jail("").dryrun) == ("unban", False)
+    loaded = base.load("onstop = Keep\ndryrun = true")
+    assert loaded.settings is not None
+    [jail] = loaded.settings.jails
+    assert (jail.onstop, jail.dryrun) == ("keep", True)
 
 
 @pytest.mark.parametrize(

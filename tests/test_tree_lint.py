@@ -100,5 +100,21 @@ def test_growth_without_a_database_is_told(base: Base) -> None:
     assert "earlier bans are forgotten at the end" in warning(base, "bantime.increment = true")
 
 
+def test_bans_that_are_kept_without_a_check_are_told(base: Base) -> None:
+    base.write("action.d/a.conf", ACTION.replace("actioncheck", "ignored"))
+    found = warning(base, "onstop = keep")
+    assert ": [j] onstop: " in found and "has no actioncheck" in found
+
+
+def test_socket_of_a_group_that_has_none_is_told_where_it_is_written(base: Base) -> None:
+    base.write("fail2ban.conf", "[Definition]\nmonitorgroup = root\n")
+    assert "fail2ban.conf:2: monitorgroup: 'root' gets no socket" in warning(base, "")
+
+
+def test_mistyped_option_of_what_lasts_is_told(base: Base) -> None:
+    base.write("fail2ban.conf", "[Definition]\ndbmaxsiz = 1G\n")
+    assert "did you mean 'dbmaxsize'?" in warning(base, "")
+
+
 def test_tree_that_does_nothing_is_told(base: Base) -> None:
     assert "no log is watched" in warning(base, "enabled = false")

@@ -257,3 +257,30 @@ def test_networks_of_both_families_may_have_masks(text: str, expected: str) -> N
 def test_mask_with_holes_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no mask|is not a valid IP address"):
         values.any_network(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0", 0), ("4096", 4096), ("1k", 1024), ("256M", 256 << 20), ("2 g", 2 << 30)],
+)
+def test_size_is_in_bytes_or_has_a_unit(text: str, expected: int) -> None:
+    assert values.size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "1.5G", "1T", "256MB", "1k1", "9" * 13])
+def test_other_text_is_no_size(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a size; expected bytes, or a number with k, M"):
+        values.size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("", ""), ("none", ""), ("root", "root"), ("0", "root")]
+)
+def test_group_is_one_that_this_host_has(text: str, expected: str) -> None:
+    assert values.group(text) == expected
+
+
+@pytest.mark.parametrize("text", ["no such group", "4294967294", "9" * 40, "-1", "root\n"])
+def test_a_group_that_this_host_does_not_have_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no group of this host; expected the name or the num"):
+        values.group(text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import getopt
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,17 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fail2ban import __version__
-from fail2ban.config import arithmetic, tree
+from fail2ban.config import arithmetic, classic, tree
+from fail2ban.config.common import SOCKET_PATH
 from fail2ban.config.loaded import Loaded
 from fail2ban.config.options import Findings
-from fail2ban.config.tree_daemon import daemon_settings
+from fail2ban.config.tree_daemon import daemon_settings, level
 from fail2ban.config.tree_options import Above, Options
 from fail2ban.config.trees import Fetch, Tree
 from fail2ban.errors import ConfigError, Fail2BanError
-from fail2ban.records import Origin, Settings
+from fail2ban.records import Origin, Problem, Settings
 from fail2ban.text import printable
 
-DEFAULT_CONFIG = "/etc/fail2ban"
+DEFAULT_CONFIG, DEFAULT_FILE = "/etc/fail2ban", "/etc/fail2ban.conf"
 DONE, FAILED = 0, 255
 # How long a start or an end may take, in seconds.
 _PATIENCE = 30.0
@@ -55,6 +57,7 @@ class Flags:
     """What the command line says.
 
     Attributes:
+        config: the folder of a tree, or a file of the language of 0.6.
         task: what to do before the command, or instead of it: a key of `tasks.TASKS`.
         words: the command, which follows the flags.
         dialogue: `-i`.
@@ -74,11 +77,33 @@ class Flags:
     timeout: str = ""
 
     def read(self) -> Loaded:
-        """Read the whole configuration."""
-        return tree.load(Path(self.config), self.overrides)
+        """Read the whole configuration: a tree, or one file of the language of 0.6."""
+        path = Path(self.config)
+        if path.is_file():
+            return classic.load(path, _in_classic(self.overrides))
+        return tree.load(path, self.overrides)
 
     def daemon(self) -> Settings:
         """Read where the daemon is found; tell if that cannot be read, and is as usual."""
+        settings, problems = self._of_file() if os.path.isfile(self.config) else self._of_tree()
+        given = self.overrides.options
+        for problem in problems:
+            # The rest concerns the daemon, which tells it in its log.
+            if problem.option in _PATHS or not (problem.option or "socket" in given):
+                print(f"{problem.severity}: {problem}", file=sys.stderr)
+        return settings
+
+    def _of_file(self) -> tuple[Settings, Sequence[Problem]]:
+        loaded = self.read()
+        if loaded.settings is not None:
+            places = [problem for problem in loaded.problems if problem.option in _PATHS]
+            return loaded.settings, places
+        given = self.overrides.options
+        path, _ = given.get("socket", (SOCKET_PATH, ""))
+        pidfile, _ = given.get("pidfile", (Settings().pidlock, ""))
+        return Settings(socket=path, pidlock=pidfile), loaded.problems
+
+    def _of_tree(self) -> tuple[Settings, Sequence[Problem]]:
         findings, given = Findings(), self.overrides.options
         fetch: Fetch | None = None
         try:
@@ -88,12 +113,7 @@ class Flags:
                 findings.add(problem, "using the usual values of fail2ban.conf instead")
         header = Origin(os.path.join(self.config, "fail2ban.conf"))
         options = Options(Above(fetch, given), "", header, findings)
-        settings = daemon_settings(options, None, 0)
-        for problem in findings.problems():
-            # The rest concerns the daemon, which tells it in its log.
-            if problem.option in _PATHS or not (problem.option or "socket" in given):
-                print(f"{problem.severity}: {problem}", file=sys.stderr)
-        return settings
+        return daemon_settings(options, None, 0), findings.problems()
 
     def patience(self) -> float:
         """Return how long a start or an end may take, in seconds.
@@ -131,10 +151,16 @@ def parse(program: Program, arguments: Sequence[str]) -> Flags:
     except getopt.GetoptError as error:
         see = f"see {program.name} --help"
         raise Done(fail(program, str(error), see, "Init of command line failed")) from None
-    flags = Flags(program, words=words)
+    flags = Flags(program, _usual_config(), words=words)
     for flag, value in options:
         _set(flags, flag, value)
     return flags
+
+
+def _usual_config() -> str:
+    """Return the file of 0.6 only where there is no tree but such a file."""
+    has_tree = os.path.exists(os.path.join(DEFAULT_CONFIG, "jail.conf"))
+    return DEFAULT_FILE if os.path.isfile(DEFAULT_FILE) and not has_tree else DEFAULT_CONFIG
 
 
 def _set(flags: Flags, flag: str, value: str) -> None:
@@ -164,6 +190,33 @@ def _overridden(overrides: tree.TreeOverrides, flag: str, value: str) -> tree.Tr
     return overrides
 
 
+def _in_classic(overrides: tree.TreeOverrides) -> classic.Overrides:
+    """Say the same to a file of the language of 0.6."""
+    said = {
+        _CLASSIC_NAMES[option]: (_verbosity(text) if option == "loglevel" else text, flag)
+        for option, (text, flag) in overrides.options.items()
+    }
+    background = "true" if overrides.background is not False else "false"
+    options = {"background": (background, "-b"), **said}
+    return classic.Overrides(options, overrides.enable, overrides.verbose)
+
+
+def _verbosity(text: str) -> str:
+    """Return how often `-v` would say as much as a log level; text that is none as it is."""
+    try:
+        found = level(text)
+    except ValueError:
+        return text
+    return str(sum(found <= step for step in (logging.INFO, logging.DEBUG)))
+
+
+_CLASSIC_NAMES = {
+    "socket": "socket",
+    "pidfile": "pidlock",
+    "loglevel": "verbose",
+    "logtarget": "logtargets",
+    "syslogsocket": "syslog-target",
+}
 _OVERRIDES = {
     "-s": "socket",
     "--socket": "socket",
@@ -173,7 +226,7 @@ _OVERRIDES = {
     "--logtarget": "logtarget",
     "--syslogsocket": "syslogsocket",
 }
-_PATHS = ("socket", "pidfile")
+_PATHS = ("socket", "pidfile", "pidlock")
 _SWITCHES = {"-i": "dialogue", "-x": "force", "--json": "json"}
 _TASKS = {"-d": "list", "--dp": "sections", "--dump-pretty": "sections", "-t": "test",
           "--test": "test"}  # fmt: skip

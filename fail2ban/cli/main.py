@@ -114,7 +114,8 @@ def _read_tree(path: Path, overrides: tree.TreeOverrides, dryrun: bool) -> Loade
     if loaded.settings is None or not dryrun:
         return loaded
     firewall = replace(loaded.settings.firewall, dryrun=True)
-    return replace(loaded, settings=replace(loaded.settings, firewall=firewall))
+    # A trial remembers nothing, and leaves the database of the real daemon alone.
+    return replace(loaded, settings=replace(loaded.settings, firewall=firewall, store=None))
 
 
 def _overrides(flags: argparse.Namespace) -> classic.Overrides:

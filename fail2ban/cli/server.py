@@ -20,7 +20,7 @@ Usage: fail2ban-server [OPTIONS] [start]
 Read logs, recognise attackers, lock them out: run the configuration in /etc/fail2ban.
 Any other command goes to the daemon that runs: see fail2ban-client(1).
 
-  -c, --conf DIR          configuration directory (/etc/fail2ban)
+  -c, --conf PATH         configuration: a directory (/etc/fail2ban), or a file of 0.6
   -s, --socket FILE       control socket, instead of the one of fail2ban.conf
   -p, --pidfile FILE      PID file
       --loglevel LEVEL    CRITICAL, ERROR, WARNING, NOTICE, INFO or DEBUG

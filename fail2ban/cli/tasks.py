@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Check or show the configuration of a tree: the flags `-t`, `-d` and `--dp`.
+"""Check or show the configuration: the flags `-t`, `-d` and `--dp`.
 
 Source: jail-conf.md section 12.1.
 """

@@ -6,26 +6,29 @@ costs as little as possible: a bad number its default, a text that cannot be
 expanded its section, and only a bad `cmdstart` or `cmdend`, or a line in
 [DEFAULT] that fits nothing, the whole file.
 
-Source: fail2ban-conf-0.6.md sections 1 to 4, 10, 12 and 14. `ignoreregex`, `usedns`, `tls`,
-`digest`, the aliases `maxretry` and `logpath`, and units of time are ours.
+Source: fail2ban-conf-0.6.md sections 1 to 4, 10, 12 and 14.
 """
 
 from __future__ import annotations
 
 import codecs
 import difflib
-import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from fail2ban.config import classic_options as options
 from fail2ban.config import ini, values
+from fail2ban.config.classic_options import VOCABULARY
+from fail2ban.config.common import health_settings, store_settings
 from fail2ban.config.ini import CLASSIC, Ini, Section, Value
 from fail2ban.config.interpolation import Layer
-from fail2ban.config.lint import Vocabulary, lint
-from fail2ban.config.loaded import Loaded
+from fail2ban.config.lint import lint
+from fail2ban.config.loaded import Effective, Loaded
 from fail2ban.config.options import DEFAULT, Findings, Option, Reader
+from fail2ban.config.tree_growth import growth_settings
 from fail2ban.records import (
     FAMILIES,
     ActionSettings,
@@ -33,6 +36,7 @@ from fail2ban.records import (
     Family,
     FilterSettings,
     FirewallSettings,
+    GrowthSettings,
     IgnoreSettings,
     JailSettings,
     LogSettings,
@@ -97,84 +101,6 @@ def _decode(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-# The options -----------------------------------------------------------------
-
-
-_from_zero = functools.partial(values.integer_from, 0)
-_from_one = functools.partial(values.integer_from, 1)
-_firewall, _log, _mail = FirewallSettings(), LogSettings(), MailSettings()
-
-BACKGROUND = Option("background", values.boolean, False)
-DEBUG = Option("debug", values.boolean, _firewall.dryrun)
-VERBOSE = Option("verbose", _from_zero, _log.verbose)
-LOGTARGETS = Option("logtargets", values.log_targets, _log.targets)
-SYSLOG_TARGET = Option("syslog-target", str, _log.syslog_target)
-SYSLOG_FACILITY = Option("syslog-facility", values.facility, _log.syslog_facility)
-PIDLOCK = Option("pidlock", values.some_text, Settings().pidlock)
-LOCALE = Option("locale", str, Settings().locale)
-# Vital: what one of them opens, the other closes.
-CMDSTART = Option("cmdstart", str, _firewall.start, vital=True)
-CMDEND = Option("cmdend", str, _firewall.stop, vital=True)
-REINITTIME = Option("reinittime", values.duration, _firewall.reinittime)
-MAXREINITS = Option("maxreinits", values.integer, _firewall.maxreinits)
-
-POLLTIME = Option("polltime", values.positive_duration, _firewall.polltime)
-MAXFAILURES = Option("maxfailures", _from_one, 5, alias="maxretry")
-FINDTIME = Option("findtime", values.positive_duration, 600.0)
-BANTIME: Option[float | None] = Option("bantime", values.ban_duration, 600.0)
-IGNOREIP = Option("ignoreip", str, "")
-USEDNS: Option[UseDns] = Option("usedns", values.use_dns, "warn")
-
-ENABLED = Option("enabled", values.boolean, False)
-LOGFILE = Option("logfile", str, "", alias="logpath")
-FAILREGEX = Option("failregex", str, "")
-IGNOREREGEX = Option("ignoreregex", str, "")
-TIMEREGEX = Option("timeregex", str, "")
-TIMEPATTERN = Option("timepattern", str, "")
-FWSTART = Option("fwstart", str, "")
-FWEND = Option("fwend", str, "")
-FWCHECK = Option("fwcheck", str, "")
-FWBAN = Option("fwban", str, "")
-FWUNBAN = Option("fwunban", str, "")
-
-HOST = Option("host", values.some_text, _mail.host)
-PORT = Option("port", values.port, _mail.port)
-USER = Option("user", str, _mail.user)
-PASSWORD = Option("password", str, _mail.password)
-FROM = Option("from", values.some_text, _mail.sender)
-TO = Option("to", values.words, _mail.to)
-LOCALTIME = Option("localtime", values.boolean, _mail.localtime)
-SUBJECT = Option("subject", str, _mail.subject)
-MESSAGE = Option("message", str, _mail.message)
-TLS = Option("tls", values.tls, _mail.tls)
-DIGEST = Option("digest", values.duration, _mail.digest)
-
-_OF_DAEMON = (
-    (BACKGROUND, DEBUG, VERBOSE, LOGTARGETS, SYSLOG_TARGET, SYSLOG_FACILITY)
-    + (PIDLOCK, LOCALE, CMDSTART, CMDEND, REINITTIME, MAXREINITS)
-)  # fmt: skip
-_OF_JAIL = (
-    (ENABLED, LOGFILE, FAILREGEX, IGNOREREGEX, TIMEREGEX, TIMEPATTERN, USEDNS, IGNOREIP)
-    + (MAXFAILURES, FINDTIME, BANTIME, POLLTIME, FWSTART, FWEND, FWCHECK, FWBAN, FWUNBAN)
-)  # fmt: skip
-_OF_MAIL = (
-    (ENABLED, HOST, PORT, USER, PASSWORD, FROM, TO, LOCALTIME, SUBJECT, MESSAGE, TLS, DIGEST)
-)  # fmt: skip
-
-
-def _names(options: Iterable[Option[object]]) -> frozenset[str]:
-    return frozenset(name for option in options for name in option.names)
-
-
-VOCABULARY = Vocabulary(
-    daemon=_names(_OF_DAEMON),
-    jail=_names(_OF_JAIL),
-    mail=_names(_OF_MAIL),
-    # Shipped files define these for %(...)s; they mean nothing by themselves.
-    helpers=frozenset({"port", "protocol", "hostsdeny", "fwchain"}),
-)
-
-
 # The whole file --------------------------------------------------------------
 
 
@@ -187,6 +113,8 @@ class _Limits:
     bantime: float | None
     polltime: float
     usedns: UseDns
+    onstop: Literal["unban", "keep"]
+    dryrun: bool
 
 
 class _Parsing:
@@ -197,6 +125,7 @@ class _Parsing:
         self.findings = Findings()
         self.broken: set[str] = set()
         self.disabled: set[str] = set()
+        self.effective: list[Effective] = []
         self.wanted = {_plain(name) for name in overrides.enable}
 
     def result(self) -> Loaded:
@@ -209,7 +138,8 @@ class _Parsing:
         problems.sort(key=lambda problem: (problem.origin != COMMAND_LINE, problem.origin.line))
         broken = frozenset(self.broken - {"", DEFAULT})
         disabled = frozenset(self.disabled)
-        return Loaded(None if fatal else settings, tuple(problems), broken, disabled)
+        effective = (*default.effective.values(), *self.effective)
+        return Loaded(None if fatal else settings, tuple(problems), broken, disabled, effective)
 
     def _no_default(self) -> Section:
         return Section(DEFAULT, Origin(self.ini.file), {})
@@ -225,9 +155,9 @@ class _Parsing:
 
     def _command_line(self) -> Layer:
         given = self.overrides.options
-        options = {name: Value(((text, 0),), COMMAND_LINE) for name, (text, _) in given.items()}
+        said = {name: Value(((text, 0),), COMMAND_LINE) for name, (text, _) in given.items()}
         labels = {name: flag for name, (_, flag) in given.items()}
-        return Layer("", options, literal=True, labels=labels)
+        return Layer("", said, literal=True, labels=labels)
 
     def _check_names(self) -> None:
         """Report names of `-e` that no section has."""
@@ -248,22 +178,28 @@ class _Parsing:
 
     def _settings(self, default: Reader) -> Settings:
         mail = self._mail()
+        firewall, store = _firewall_settings(default), store_settings(default)
+        # A dry run is a trial: it leaves the place of the real one alone.
+        socket = "" if firewall.dryrun else options.SOCKET.default
         return Settings(
-            background=default.get(BACKGROUND),
-            pidlock=default.get(PIDLOCK),
-            locale=default.get(LOCALE),
+            background=default.get(options.BACKGROUND),
+            pidlock=default.get(options.PIDLOCK),
+            locale=default.get(options.LOCALE),
             log=self._log(default),
-            firewall=_firewall_settings(default),
+            firewall=firewall,
             mail=mail,
             jails=self._jails(default),
+            socket=default.get_or(options.SOCKET, socket),
+            store=None if firewall.dryrun else store,
+            health=health_settings(default),
         )
 
     def _log(self, default: Reader) -> LogSettings:
-        verbose = default.get(VERBOSE)
+        verbose = default.get(options.VERBOSE)
         return LogSettings(
-            targets=default.get(LOGTARGETS),
-            syslog_target=default.get(SYSLOG_TARGET) or SYSLOG_TARGET.default,
-            syslog_facility=default.get(SYSLOG_FACILITY),
+            targets=default.get(options.LOGTARGETS),
+            syslog_target=default.get(options.SYSLOG_TARGET) or options.SYSLOG_TARGET.default,
+            syslog_facility=default.get(options.SYSLOG_FACILITY),
             verbose=min(self.overrides.verbose or verbose, MOST_VERBOSE),
         )
 
@@ -273,12 +209,13 @@ class _Parsing:
         reader = self._reader(self.ini.sections[MAIL])
         enabled = self._is_enabled(reader)
         mail = _mail_settings(reader)
+        self.effective += reader.effective.values()
         return mail if enabled and self._is_usable(reader) else None
 
     def _jails(self, default: Reader) -> tuple[JailSettings, ...]:
         limits = _limits(default)
         # Read here for its problems, even if every section has its own.
-        default.addresses(IGNOREIP)
+        default.addresses(options.IGNOREIP)
         return tuple(
             jail
             for section in self.ini.sections.values()
@@ -295,17 +232,22 @@ class _Parsing:
             logs=_logs(reader, enabled),
             filter=_filter(reader, limits),
             actions=(_action(reader),),
-            maxretry=reader.get_or(MAXFAILURES, limits.maxretry),
-            findtime=reader.get_or(FINDTIME, limits.findtime),
-            bantime=reader.get_or(BANTIME, limits.bantime),
-            ignore=IgnoreSettings(reader.addresses(IGNOREIP)),
-            polltime=reader.get_or(POLLTIME, limits.polltime),
+            maxretry=reader.get_or(options.MAXFAILURES, limits.maxretry),
+            findtime=reader.get_or(options.FINDTIME, limits.findtime),
+            bantime=reader.get_or(options.BANTIME, limits.bantime),
+            ignore=IgnoreSettings(reader.addresses(options.IGNOREIP)),
+            polltime=reader.get_or(options.POLLTIME, limits.polltime),
+            growth=_growth(reader),
+            onstop=reader.get_or(options.ONSTOP, limits.onstop),
+            dryrun=reader.get_or(options.DRYRUN, limits.dryrun),
         )
+        if enabled:
+            self.effective += reader.effective.values()
         return jail if self._is_usable(reader) else None
 
     def _is_enabled(self, reader: Reader) -> bool:
         # Both are looked at, so that a bad value is reported either way.
-        written = reader.get(ENABLED)
+        written = reader.get(options.ENABLED)
         enabled = written or _plain(reader.section.name) in self.wanted
         if not enabled:
             self.disabled.add(reader.section.name)
@@ -328,65 +270,77 @@ def _choice(names: Iterable[str]) -> str:
 
 def _limits(default: Reader) -> _Limits:
     return _Limits(
-        maxretry=default.get(MAXFAILURES),
-        findtime=default.get(FINDTIME),
-        bantime=default.get(BANTIME),
-        polltime=default.get(POLLTIME),
-        usedns=default.get(USEDNS),
+        maxretry=default.get(options.MAXFAILURES),
+        findtime=default.get(options.FINDTIME),
+        bantime=default.get(options.BANTIME),
+        polltime=default.get(options.POLLTIME),
+        usedns=default.get(options.USEDNS),
+        onstop=default.get(options.ONSTOP),
+        dryrun=default.get(options.DRYRUN),
     )
 
 
 def _firewall_settings(default: Reader) -> FirewallSettings:
     return FirewallSettings(
-        start=default.get(CMDSTART),
-        stop=default.get(CMDEND),
-        polltime=default.get(POLLTIME),
-        reinittime=default.get(REINITTIME),
-        maxreinits=default.get(MAXREINITS),
-        dryrun=default.get(DEBUG),
+        start=default.get(options.CMDSTART),
+        stop=default.get(options.CMDEND),
+        polltime=default.get(options.POLLTIME),
+        reinittime=default.get(options.REINITTIME),
+        maxreinits=default.get(options.MAXREINITS),
+        dryrun=default.get(options.DEBUG),
     )
 
 
 def _mail_settings(reader: Reader) -> MailSettings:
     return MailSettings(
-        host=reader.get(HOST),
-        port=reader.get(PORT),
-        user=reader.get(USER),
-        password=reader.get(PASSWORD),
-        sender=reader.get(FROM),
-        to=reader.get(TO),
-        localtime=reader.get(LOCALTIME),
-        subject=reader.get(SUBJECT),
-        message=reader.get(MESSAGE),
-        tls=reader.get(TLS),
-        digest=reader.get(DIGEST),
+        host=reader.get(options.HOST),
+        port=reader.get(options.PORT),
+        user=reader.get(options.USER),
+        password=reader.get(options.PASSWORD),
+        sender=reader.get(options.FROM),
+        to=reader.get(options.TO),
+        localtime=reader.get(options.LOCALTIME),
+        subject=reader.get(options.SUBJECT),
+        message=reader.get(options.MESSAGE),
+        tls=reader.get(options.TLS),
+        digest=reader.get(options.DIGEST),
     )
 
 
 def _logs(reader: Reader, enabled: bool) -> tuple[str, ...]:
-    logs = tuple(entry.text for entry in reader.lines(LOGFILE))
+    logs = tuple(entry.text for entry in reader.lines(options.LOGFILE))
     if enabled and not logs:
-        reader.refuse(LOGFILE, "'' names no log; expected paths or wildcards, one a line")
+        reader.refuse(options.LOGFILE, "'' names no log; expected paths or wildcards, one a line")
     return logs
 
 
 def _filter(reader: Reader, limits: _Limits) -> FilterSettings:
-    failregex = reader.lines(FAILREGEX)
+    failregex = reader.lines(options.FAILREGEX)
     if not failregex:
-        reader.refuse(FAILREGEX, "'' would match every line; expected patterns, one a line")
-    timeregex, timepattern = _one(reader, TIMEREGEX), _one(reader, TIMEPATTERN)
+        reader.refuse(options.FAILREGEX, "'' would match every line; expected patterns, one a line")
+    timeregex, timepattern = _one(reader, options.TIMEREGEX), _one(reader, options.TIMEPATTERN)
     if timeregex and not timepattern:
-        reader.refuse(TIMEREGEX, _unpaired(timeregex, TIMEPATTERN), TIMEPATTERN)
+        reader.refuse(
+            options.TIMEREGEX, _unpaired(timeregex, options.TIMEPATTERN), options.TIMEPATTERN
+        )
     if timepattern and not timeregex:
-        reader.refuse(TIMEPATTERN, _unpaired(timepattern, TIMEREGEX), TIMEREGEX)
+        reader.refuse(
+            options.TIMEPATTERN, _unpaired(timepattern, options.TIMEREGEX), options.TIMEREGEX
+        )
     return FilterSettings(
         section=reader.section.name,
         failregex=failregex,
-        ignoreregex=reader.lines(IGNOREREGEX),
+        ignoreregex=reader.lines(options.IGNOREREGEX),
         timeregex=timeregex,
         timepattern=timepattern,
-        usedns=reader.get_or(USEDNS, limits.usedns),
+        usedns=reader.get_or(options.USEDNS, limits.usedns),
     )
+
+
+def _growth(reader: Reader) -> GrowthSettings | None:
+    grows = reader.get(options.INCREMENT)
+    growth = growth_settings(reader, reader.get(options.OVERALLJAILS))
+    return growth if grows else None
 
 
 def _one(reader: Reader, option: Option[str]) -> Sourced | None:
@@ -405,14 +359,14 @@ def _unpaired(found: Sourced, missing: Option[str]) -> str:
 
 
 def _action(reader: Reader) -> ActionSettings:
-    ban = reader.get(FWBAN)
+    ban = reader.get(options.FWBAN)
     return ActionSettings(
         name="firewall",
-        start=_set_up(reader.get(FWSTART)),
-        stop=_set_up(reader.get(FWEND)),
-        check=_set_up(reader.get(FWCHECK)),
+        start=_set_up(reader.get(options.FWSTART)),
+        stop=_set_up(reader.get(options.FWEND)),
+        check=_set_up(reader.get(options.FWCHECK)),
         ban=_about_ban(ban),
-        unban=_about_ban(reader.get(FWUNBAN)),
+        unban=_about_ban(reader.get(options.FWUNBAN)),
         repair_on_unban=True,
         families=_families(ban),
     )

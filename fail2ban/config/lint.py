@@ -12,6 +12,7 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fail2ban.config.common import about_daemon, about_jail
 from fail2ban.config.ini import Ini, Section
 from fail2ban.config.interpolation import references
 from fail2ban.config.values import quoted
@@ -59,6 +60,7 @@ def lint(ini: Ini, settings: Settings, vocabulary: Vocabulary) -> list[Problem]:
         *_mistaken_names(ini),
         *([] if jails else [_nothing_to_do(ini)]),
         *(problem for jail in jails for problem in _about_jail(ini, jail)),
+        *(_about(ini, _DEFAULT, option, text) for option, text in about_daemon(settings)),
         *(_about_mail(ini, settings.mail) if settings.mail else ()),
     ]
     # A command of [DEFAULT] is met in every section.
@@ -119,6 +121,8 @@ def _about_jail(ini: Ini, jail: JailSettings) -> Iterator[Problem]:
     if jail.bantime == 0:
         text = "0 lifts every ban at once; expected a duration as 10m, or -1 for ever"
         yield _about(ini, jail.name, "bantime", text)
+    for option, text in about_jail(jail, "fwcheck"):
+        yield _about(ini, jail.name, option, text)
 
 
 def _about_action(action: ActionSettings, bantime: float | None) -> Iterator[str]:
@@ -150,7 +154,8 @@ def _is_local(host: str) -> bool:
 def _about(ini: Ini, section: str, option: str, text: str) -> Problem:
     """Warn about an option where it is written: in its section, or in [DEFAULT]."""
     written = [ini.sections[name] for name in (section, _DEFAULT) if name in ini.sections]
-    place = next((part for part in written if option in part.options), ini.sections[section])
+    place = next((part for part in written if option in part.options), None)
+    place = place or ini.sections.get(section) or Section(section, Origin(ini.file), {})
     return _warning(_origin(place, option), place.name, option, text)
 
 

@@ -15,10 +15,13 @@ from typing import Generic, TypeVar
 from fail2ban.config import values
 from fail2ban.config.ini import Section, Value
 from fail2ban.config.interpolation import InterpolationError, Layer, Place, Scope
-from fail2ban.records import Network, Problem, Sourced
+from fail2ban.config.loaded import Effective
+from fail2ban.records import Network, Origin, Problem, Sourced
 
 #: The section whose options stand in for those that others lack.
 DEFAULT = "DEFAULT"
+#: Where a value stands that is written nowhere.
+BUILT_IN = Origin("built-in")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -81,7 +84,16 @@ def _spelled(default: object) -> str:
             return f"{default:.15g}"
         case tuple():
             return " ".join(map(str, default))
-    return str(default) or "an empty text"
+    return str(default)
+
+
+def _shown(option: Option[T], default: T) -> str:
+    """Name what holds where nothing is written, as the user would write it."""
+    return option.shown if option.shown and default == option.default else _spelled(default)
+
+
+def _instead(option: Option[T], default: T) -> str:
+    return _shown(option, default) or "an empty text"
 
 
 class Reader:
@@ -89,11 +101,13 @@ class Reader:
 
     Attributes:
         broken: the section cannot be used.
+        effective: every value that was asked for, in this order.
     """
 
     def __init__(self, section: Section, layers: list[Layer], findings: Findings) -> None:
         self.section = section
         self.broken = False
+        self.effective: dict[str, Effective] = {}
         self._failed: set[str] = set()
         self._scope = Scope(layers)
         self._findings = findings
@@ -111,7 +125,7 @@ class Reader:
             return option.parse(value.text.strip())
         except ValueError as error:
             # Whoever stands at the terminal is asked to say it again.
-            instead = f"using {_spelled(default)} instead" if value.origin.line else ""
+            instead = f"using {_instead(option, default)} instead" if value.origin.line else ""
             self._findings.add(place.problem(str(error)), instead)
             return default
 
@@ -155,15 +169,23 @@ class Reader:
         self._findings.add(problem, consequence)
 
     def _expand(self, place: Place | None, option: Option[T], default: T) -> Value | None:
+        self._record(option, _shown(option, default), BUILT_IN)
         try:
-            return self._scope.expand(place) if place else None
+            value = self._scope.expand(place) if place else None
+            if value is not None:
+                self._record(option, value.text, value.origin)
+            return value
         except InterpolationError as error:
             self._failed.add(option.name)
             if self.section.name == DEFAULT and not option.vital:
-                self._findings.add(error.problem, f"using {_spelled(default)} instead")
+                self._findings.add(error.problem, f"using {_instead(option, default)} instead")
             else:
                 self.leave_out(error.problem)
             return None
+
+    def _record(self, option: Option[T], text: str, origin: Origin) -> None:
+        section = "" if self.section.name == DEFAULT else self.section.name
+        self.effective[option.name] = Effective(section, "", option.name, text, origin)
 
     def _address(self, word: str, here: Problem) -> Network | None:
         try:

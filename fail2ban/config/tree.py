@@ -81,7 +81,10 @@ class _Loading:
         jails = [jail for name in names if (jail := self._jail(name))]
         settings = replace(settings, jails=tuple(jails))
         self._warn(self._lint.about_default())
-        self._warn(about_tree(self._base, settings, self._broken))
+        places = {
+            one.option: one.origin for one in self._effective if not one.section and one.origin.line
+        }
+        self._warn(about_tree(self._base, settings, self._broken, places))
         return self._result(settings)
 
     def _result(self, settings: Settings | None) -> Loaded:

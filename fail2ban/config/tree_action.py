@@ -41,8 +41,9 @@ _BOTH_FAMILIES = re.compile(r"ip6tables|<family>")
 #: Programs that keep somebody out for good, even where nothing is said of lifting.
 FIREWALL = re.compile(r"\b(?:ip6?tables|nft|ipset|pfctl|ufw|firewall-cmd|route)\s")
 _PYTHON = ".py"
-_MAIL = "smtp.py"
-_OF_MAIL = frozenset("name actname host user password sendername sender dest matches ssl".split())
+#: The file that our own action which tells by mail stands for, and its options.
+MAIL = "smtp.py"
+OF_MAIL = frozenset("name actname host user password sendername sender dest matches ssl".split())
 
 
 TIMEOUT = Option("timeout", arithmetic.positive_duration, ActionSettings().timeout)
@@ -101,7 +102,7 @@ class Reader:
         options = {"name": self._jail.section, **found.options}
         name = self._unique(options.get("actname") or self._actname(found.name, options), found)
         options["actname"] = name
-        if found.name == _MAIL:
+        if found.name == MAIL:
             self._read.settings.append(self._mail_action(name, found))
         elif found.name.endswith(_PYTHON):
             self._refuse(found)
@@ -149,7 +150,7 @@ class Reader:
             norestored=options.truth("norestored", False),
             families=self._families(definition, options, commands.ban),
             timeout=options.get(TIMEOUT),
-            enforces=_enforces(commands),
+            enforces=enforces(commands),
         )
         self._read.effective += options.effective.values()
         self._read.effective += _variants(definition, options)
@@ -180,37 +181,18 @@ class Reader:
 
     def _mail_action(self, name: str, found: Element) -> ActionSettings:
         """Return our own action in the place of the one that tells by mail."""
-        given, usual = found.options, MailActionSettings()
-        for option in sorted(given.keys() - _OF_MAIL):
-            close = difflib.get_close_matches(option, sorted(_OF_MAIL), n=1)
+        given = found.options
+        for option in sorted(given.keys() - OF_MAIL):
+            close = difflib.get_close_matches(option, sorted(OF_MAIL), n=1)
             hint = f"did you mean {close[0]!r}?" if close else "it has no effect"
-            text = f"{_MAIL} has no option {quoted(option)}; {hint}"
+            text = f"{MAIL} has no option {quoted(option)}; {hint}"
             self._jail.report("action", text, line=found.line, severity="warning")
-        mail = MailActionSettings(
-            host=given.get("host") or usual.host,
-            user=given.get("user", usual.user),
-            password=given.get("password", usual.password),
-            sender_name=given.get("sendername") or usual.sender_name,
-            sender=given.get("sender") or usual.sender,
-            to=tuple(re.findall(r"[^\s,]+", given.get("dest", ""))) or usual.to,
-            matches=self._matches(found),
-            tls=given.get("ssl", "").lower() in ("1", "on", "true", "yes"),
-        )
         self._record(name, found)
-        # A mail about a ban of an earlier run would tell nothing new.
-        return ActionSettings(name=name, norestored=True, mail=mail, enforces=False)
-
-    def _matches(self, found: Element) -> _Matches:
-        text = found.options.get("matches", "")
-        match text.lower():
-            case "" | "none":
-                return ""
-            case "matches" | "ipmatches" | "ipjailmatches" as kind:
-                return kind
-        expected = "expected matches, ipmatches or ipjailmatches"
-        wrong = f"matches={quoted(text)} is unknown; {expected}"
-        self._jail.report("action", wrong, "using none", line=found.line)
-        return ""
+        try:
+            return mail_action(name, given)
+        except ValueError as error:
+            self._jail.report("action", str(error), "using none", line=found.line)
+            return mail_action(name, {**given, "matches": ""})
 
     def _record(self, name: str, found: Element) -> None:
         place = self._jail.problem("action", "", found.line)
@@ -219,6 +201,40 @@ class Reader:
             Effective(self._jail.section, part, option, text, place.origin)
             for option, text in found.options.items()
         ]
+
+
+def mail_action(name: str, given: Mapping[str, str]) -> ActionSettings:
+    """Return our own action that tells by mail.
+
+    Args:
+        given: its options, see `OF_MAIL`.
+
+    Raises:
+        ValueError: `matches` is none of those there are.
+    """
+    usual = MailActionSettings()
+    mail = MailActionSettings(
+        host=given.get("host") or usual.host,
+        user=given.get("user", usual.user),
+        password=given.get("password", usual.password),
+        sender_name=given.get("sendername") or usual.sender_name,
+        sender=given.get("sender") or usual.sender,
+        to=tuple(re.findall(r"[^\s,]+", given.get("dest", ""))) or usual.to,
+        matches=_matches(given.get("matches", "")),
+        tls=given.get("ssl", "").lower() in ("1", "on", "true", "yes"),
+    )
+    # A mail about a ban of an earlier run would tell nothing new.
+    return ActionSettings(name=name, norestored=True, mail=mail, enforces=False)
+
+
+def _matches(text: str) -> _Matches:
+    match text.lower():
+        case "" | "none":
+            return ""
+        case "matches" | "ipmatches" | "ipjailmatches" as kind:
+            return kind
+    expected = "expected matches, ipmatches or ipjailmatches"
+    raise ValueError(f"matches={quoted(text)} is unknown; {expected}")
 
 
 def _commands(definition: Definition) -> ActionSettings:
@@ -236,7 +252,7 @@ def _commands(definition: Definition) -> ActionSettings:
     )
 
 
-def _enforces(action: ActionSettings) -> bool:
+def enforces(action: ActionSettings) -> bool:
     """Tell whether an action keeps somebody out; what nobody can lift mostly tells."""
     ban = "\n".join((action.ban.any, action.ban.ip, action.ban.ip6))
     return bool(action.unban or action.flush or FIREWALL.search(ban))

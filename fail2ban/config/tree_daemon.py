@@ -10,20 +10,20 @@ import logging
 import re
 from dataclasses import dataclass, replace
 
-from fail2ban.config import arithmetic, values
+from fail2ban.config import common, values
 from fail2ban.config.brackets import BracketError, element
+from fail2ban.config.common import health_settings, store_settings
 from fail2ban.config.options import Option
 from fail2ban.config.tree_options import Options
 from fail2ban.config.values import quoted
 from fail2ban.levels import LEVELS
-from fail2ban.records import FirewallSettings, LogSettings, Settings, StoreSettings
+from fail2ban.records import FirewallSettings, LogSettings, Settings
 
 # The levels of 0.8, by number.
 _OLD_LEVELS = (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 # What `-v`, given so often, shows at least.
 _VERBOSE = (logging.INFO, logging.DEBUG, LEVELS["HEAVYDEBUG"])
 
-_STORE = StoreSettings()
 _FILE = "/var/log/fail2ban.log"
 _SYSLOG_SOCKET = "/dev/log"
 _TARGETS = ("STDOUT", "STDERR", "SYSLOG", "SYSOUT", "SYSTEMD-JOURNAL")
@@ -99,21 +99,6 @@ def _ipv6(text: str) -> bool | None:
     return None if text.lower() in ("", "auto") else values.boolean(text)
 
 
-def _database(text: str) -> str:
-    """Return the path of a database; empty for none."""
-    return "" if text.lower() in ("", "none") else text
-
-
-def _path(text: str) -> str:
-    if not text.startswith("/"):
-        raise ValueError(f"{quoted(text)} is no path; expected one that starts with '/'")
-    return text
-
-
-def _from_zero(text: str) -> int:
-    return values.integer_from(0, text)
-
-
 def _stack_size(text: str) -> int:
     """Convert the size of a thread's stack, in KiB."""
     size = values.integer(text)
@@ -125,19 +110,16 @@ def _stack_size(text: str) -> int:
 LOGLEVEL = Option("loglevel", level, logging.INFO, shown="INFO")
 LOGTARGET = Option("logtarget", _target, _Target(_FILE), shown=_FILE)
 SYSLOGSOCKET = Option("syslogsocket", _syslog_socket, _SYSLOG_SOCKET)
-SOCKET = Option("socket", _path, "/var/run/fail2ban/fail2ban.sock")
-PIDFILE = Option("pidfile", _path, "/var/run/fail2ban/fail2ban.pid")
+SOCKET = Option(common.SOCKET, common.path, common.SOCKET_PATH)
+PIDFILE = Option("pidfile", common.path, "/var/run/fail2ban/fail2ban.pid")
 ALLOWIPV6: Option[bool | None] = Option("allowipv6", _ipv6, None, shown="auto")
-DBFILE = Option("dbfile", _database, _STORE.file)
-DBMAXMATCHES = Option("dbmaxmatches", _from_zero, _STORE.maxmatches)
-DBPURGEAGE = Option("dbpurgeage", arithmetic.duration, _STORE.purgeage)
 #: Of the section [Thread].
 STACKSIZE = Option("stacksize", _stack_size, 0)
 
 #: Every option of the section [Definition].
-NAMES = frozenset(
-    "loglevel logtarget syslogsocket socket pidfile allowipv6 dbfile dbmaxmatches dbpurgeage".split()
-)
+NAMES = frozenset("loglevel logtarget syslogsocket socket pidfile allowipv6".split()) | {
+    option.name for option in common.OF_DAEMON
+}
 
 
 def daemon_settings(options: Options, background: bool | None, verbose: int) -> Settings:
@@ -159,7 +141,8 @@ def daemon_settings(options: Options, background: bool | None, verbose: int) -> 
         modern=True,
         ipv6=options.get(ALLOWIPV6),
         socket=options.get(SOCKET),
-        store=_store(options),
+        store=store_settings(options),
+        health=health_settings(options),
     )
 
 
@@ -189,9 +172,3 @@ def _to(log: LogSettings, target: _Target) -> LogSettings:
         padding=target.padding,
         pattern=target.pattern,
     )
-
-
-def _store(options: Options) -> StoreSettings | None:
-    file = options.get(DBFILE)
-    store = StoreSettings(file, options.get(DBMAXMATCHES), options.get(DBPURGEAGE))
-    return store if file else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How bans of a jail of the tree grow longer.
+"""How bans grow longer, in both languages.
 
 Source: jail-conf.md section 5.5.
 """
@@ -11,8 +11,8 @@ import re
 
 from fail2ban import arithmetic as formulas
 from fail2ban.config import arithmetic
+from fail2ban.config.common import Source
 from fail2ban.config.options import Option
-from fail2ban.config.tree_options import Options
 from fail2ban.config.values import quoted
 from fail2ban.records import GrowthSettings
 
@@ -60,23 +60,23 @@ def _jitter(text: str) -> float:
 FACTOR = Option("bantime.factor", _factor, 1.0)
 FORMULA = Option("bantime.formula", _formula, "")
 MULTIPLIERS: Option[tuple[float, ...]] = Option("bantime.multipliers", _multipliers, ())
-MAXTIME: Option[float | None] = Option("bantime.maxtime", _limit, None)
+MAXTIME: Option[float | None] = Option("bantime.maxtime", _limit, None, shown="none")
 RNDTIME = Option("bantime.rndtime", _jitter, 0.0)
+#: All but those that say yes or no, for which each language has its own words.
+OPTIONS: tuple[Option[object], ...] = (FACTOR, FORMULA, MULTIPLIERS, MAXTIME, RNDTIME)
 
 
-def growth_settings(options: Options) -> GrowthSettings | None:
-    """Return how bans grow; None: they do not.
+def growth_settings(source: Source, all_jails: bool) -> GrowthSettings:
+    """Return how the bans of a section grow, if they do.
 
-    Raises:
-        ConfigError: an option cannot be made.
+    Args:
+        all_jails: count the bans of all sections.
     """
-    grows = options.truth("bantime.increment", False)
-    growth = GrowthSettings(
-        factor=options.get(FACTOR),
-        formula=options.get(FORMULA),
-        multipliers=options.get(MULTIPLIERS),
-        longest=options.get(MAXTIME),
-        jitter=options.get(RNDTIME),
-        all_jails=options.truth("bantime.overalljails", False),
+    return GrowthSettings(
+        factor=source.get(FACTOR),
+        formula=source.get(FORMULA),
+        multipliers=source.get(MULTIPLIERS),
+        longest=source.get(MAXTIME),
+        jitter=source.get(RNDTIME),
+        all_jails=all_jails,
     )
-    return growth if grows else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from fail2ban.config import arithmetic, tree_logs, values
 from fail2ban.config.brackets import BracketError, Element, element
+from fail2ban.config.common import DRYRUN, ONSTOP
 from fail2ban.config.loaded import Effective
 from fail2ban.config.options import Findings, Option
 from fail2ban.config.tree_action import Actions
@@ -23,7 +24,7 @@ from fail2ban.config.tree_options import Options, between
 from fail2ban.config.trees import Definition, Fetch, Tree
 from fail2ban.config.values import quoted
 from fail2ban.errors import ConfigError
-from fail2ban.records import JailSettings, JournalSettings, Problem
+from fail2ban.records import GrowthSettings, JailSettings, JournalSettings, Problem
 
 # Firewalls cut the names that some actions make of longer ones.
 _LONGEST_NAME = 25
@@ -227,9 +228,17 @@ class _Building:
             tails=frozenset() if journal else logs.tails,
             encoding=options.get(LOGENCODING),
             journal=journal,
-            growth=growth_settings(options),
+            growth=self._growth(),
             maxmatches=options.get(MAXMATCHES),
+            onstop=options.get(ONSTOP),
+            dryrun=options.get(DRYRUN),
         )
+
+    def _growth(self) -> GrowthSettings | None:
+        grows = self._options.truth("bantime.increment", False)
+        all_jails = self._options.truth("bantime.overalljails", False)
+        growth = growth_settings(self._options, all_jails)
+        return growth if grows else None
 
     def _actions(self) -> Actions:
         reader = ActionReader(self._tree, self._fetch, self._options, self._findings)

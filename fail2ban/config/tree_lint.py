@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from fail2ban.config.common import about_daemon, about_jail
 from fail2ban.config.interpolation import references
 from fail2ban.config.loaded import Effective
 from fail2ban.config.tree_filter import OPTIONS as _OF_FILTER
@@ -31,7 +32,7 @@ OF_JAIL = frozenset(
         "enabled filter backend logpath skip_if_nologs systemd_if_nologs logencoding logtimezone "
         "maxretry findtime bantime maxmatches ignoreself ignoreip ignorecommand ignorecache action "
         "bantime.increment bantime.factor bantime.formula bantime.multipliers bantime.maxtime "
-        "bantime.rndtime bantime.overalljails"
+        "bantime.rndtime bantime.overalljails onstop dryrun"
     ).split()
 ) | set(_OF_FILTER)
 #: What jail.conf is known to define for its own %(...)s.
@@ -88,6 +89,8 @@ class JailLint:
         if jail.bantime == 0:
             text = "0 lifts every ban at once; expected a duration as 10m, or -1 for ever"
             yield _warning(places["", "bantime"].origin, jail.name, "bantime", text)
+        for option, text in about_jail(jail, "actioncheck"):
+            yield _warning(places["", option].origin, jail.name, option, text)
 
     def about_default(self) -> Iterator[Problem]:
         """Return the warnings about what all jails share."""
@@ -131,20 +134,20 @@ class JailLint:
                 yield place.value.text
 
 
-def about_tree(base: Path, settings: Settings, others: Iterable[str]) -> Iterator[Problem]:
+def about_tree(
+    base: Path, settings: Settings, others: Iterable[str], places: Mapping[str, Origin]
+) -> Iterator[Problem]:
     """Return the warnings about the tree as a whole.
 
     Args:
+        places: where options of the daemon are written.
         others: enabled jails that do not run, as was said.
     """
-    jails = settings.jails
-    if not jails and not set(others):
+    if not settings.jails and not set(others):
         text = "no log is watched; expected a jail that says 'enabled = true'"
         yield _warning(Origin(str(base)), "", "", text)
-    if settings.store is None and (growing := [jail for jail in jails if jail.growth]):
-        names = ", ".join(jail.name for jail in growing)
-        text = f"without a database earlier bans are forgotten at the end; {names} needs them"
-        yield _warning(Origin(str(base)), "", "dbfile", text)
+    for option, text in about_daemon(settings):
+        yield _warning(places.get(option, Origin(str(base))), "", option, text)
 
 
 def _mistyped_in_filter(definition: Definition) -> Iterator[Problem]:

@@ -16,14 +16,13 @@ from typing import Literal, Protocol, TypeVar
 from fail2ban.config.ini import Value
 from fail2ban.config.interpolation import Place
 from fail2ban.config.loaded import Effective
-from fail2ban.config.options import Findings, Option
+from fail2ban.config.options import BUILT_IN, Findings, Option
 from fail2ban.config.trees import Fetch
 from fail2ban.config.values import quoted
 from fail2ban.errors import ConfigError
 from fail2ban.records import Origin, Problem, Sourced
 
 COMMAND_LINE = Origin("command line")
-BUILT_IN = Origin("built-in")
 
 _TRUE = frozenset({"1", "on", "true", "yes"})
 _FALSE = frozenset({"0", "off", "false", "no", "none"})

@@ -10,6 +10,7 @@ jail-conf.md section 5.3.
 
 from __future__ import annotations
 
+import grp
 import ipaddress
 import re
 from typing import Literal
@@ -36,6 +37,9 @@ _SECONDS = re.compile(rf"([+-]?)\s*({_NUMBER})")
 _GROUP = re.compile(rf"({_NUMBER})\s*([a-z]+)\s*")
 _GROUPS = re.compile(rf"([+-]?)\s*((?:{_NUMBER}\s*[a-z]+\s*)+)")
 _LONGEST = 1000.0 * _YEAR
+
+_SIZE = re.compile(r"([0-9]{1,12})\s*([kmg]?)")
+_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 _FACILITIES = (
     "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp 12 13 14 15 "
@@ -81,6 +85,26 @@ def port(text: str) -> int:
     if not 1 <= number <= 65535:
         raise ValueError(f"{quoted(text)} is not a port; expected a number from 1 to 65535")
     return number
+
+
+def size(text: str) -> int:
+    """Convert a number of bytes, or of KiB, MiB or GiB with k, M or G behind it."""
+    found = _SIZE.fullmatch(text.lower())
+    if not found:
+        expected = "expected bytes, or a number with k, M or G as in 256M"
+        raise ValueError(f"{quoted(text)} is not a size; {expected}")
+    return int(found[1]) * _SIZES[found[2]]
+
+
+def group(text: str) -> str:
+    """Return the name of a group of this host, given by name or number; empty for none."""
+    if text.lower() in ("", "none"):
+        return ""
+    try:
+        return (grp.getgrgid(int(text)) if text.isdecimal() else grp.getgrnam(text)).gr_name
+    except (KeyError, OverflowError):
+        expected = "expected the name or the number of one that exists"
+        raise ValueError(f"{quoted(text)} is no group of this host; {expected}") from None
 
 
 def signed_duration(text: str) -> float:
