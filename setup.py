@@ -24,7 +24,11 @@ REQUIRED = [
     "rich>=12",
 ]
 
+# Only what `metricsport` needs: metrics by HTTP, in every format that is asked for.
+METRICS = ["prometheus-client>=0.14"]
+
 TESTS = [
+    *METRICS,
     "pytest>=8",
     # Random inputs for parsers, tracker and everything that escapes text.
     "hypothesis>=6",
@@ -34,6 +38,13 @@ TESTS = [
     "mypy>=1.10",
     "ruff>=0.5",
 ]
+
+
+def files(folder, pattern="*"):
+    """Return the files in a folder of ours, without the folders in it."""
+    found = (path for path in (HERE / folder).glob(pattern) if path.is_file())
+    return sorted(str(path.relative_to(HERE)) for path in found)
+
 
 setup(
     name="fail2ban",
@@ -46,7 +57,7 @@ setup(
     packages=find_packages(include=["fail2ban", "fail2ban.*"]),
     scripts=["bin/fail2ban", "bin/fail2ban-server", "bin/fail2ban-client", "bin/fail2ban-regex"],
     install_requires=REQUIRED,
-    extras_require={"test": TESTS},
+    extras_require={"test": TESTS, "metrics": METRICS},
     data_files=[
         (
             "share/man/man1",
@@ -54,10 +65,13 @@ setup(
         ),
         ("share/man/man5", ["man/fail2ban.conf.5", "man/jail.conf.5"]),
         ("share/man/man8", ["man/fail2ban.8"]),
+        # bash-completion looks for files with the names of programs.
+        ("share/bash-completion/completions", files("config/completion", "*.bash")),
+        ("share/zsh/site-functions", ["config/completion/_fail2ban"]),
         (
             # Samples, not /etc: a packager or the administrator chooses one.
             "share/doc/fail2ban/examples",
-            sorted(str(path.relative_to(HERE)) for path in (HERE / "config").iterdir()),
+            files("config"),
         ),
     ],
 )

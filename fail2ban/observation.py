@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Look at all parts of the daemon that have something to tell about how they are."""
+
+from __future__ import annotations
+
+import glob
+import threading
+from collections.abc import Iterable
+from itertools import islice
+
+from fail2ban.decide.bans import Bans, Entry, State
+from fail2ban.health.facts import JailFacts, LogFacts, Observed, StoreFacts
+from fail2ban.jail import Jail
+from fail2ban.records import Id
+from fail2ban.store import StoreHealth
+
+#: Bans of a section that fail which are looked at; of more, one says as much.
+FAILED = 1000
+#: What is wrong with a log that is named and not followed.
+NOT_FOLLOWED = "it is not there, or cannot be read"
+
+
+def observe(
+    sections: Iterable[Jail], bans: Bans, queue: int, queue_delay: float, store: StoreHealth
+) -> Observed:
+    """Return how everything is. Any thread; only looks at memory.
+
+    Args:
+        queue, queue_delay: see `Observed`.
+    """
+    return Observed(
+        jails=tuple(_jail(section, bans) for section in sections),
+        queue=queue,
+        queue_delay=queue_delay,
+        threads=threading.active_count(),
+        store=_store(store),
+    )
+
+
+def _jail(section: Jail, bans: Bans) -> JailFacts:
+    settings, reader, judge = section.settings, section.reader, section.judge
+    entries, tracker, undated = bans.of(settings.name), judge.tracker, reader.dating.undated
+    return JailFacts(
+        name=settings.name,
+        journal=settings.journal is not None,
+        dryrun=settings.dryrun,
+        lines=reader.lines,
+        matches=reader.matches,
+        last_line=reader.last_line,
+        last_match=reader.last_match,
+        timed=max(0, reader.lines - undated),
+        timeless=undated,
+        given_up=reader.given_up,
+        found_total=judge.found_total,
+        tracked=len(tracker),
+        capacity=tracker.capacity,
+        stale=tracker.stale,
+        crowded_out=tracker.crowded_out,
+        bans=_states(entries),
+        banned_total=bans.total(settings.name),
+        failed=_failed(entries),
+        logs=(*_logs(section), *_missing(section)),
+    )
+
+
+def _logs(section: Jail) -> list[LogFacts]:
+    reader = section.reader
+    if section.settings.journal is not None:
+        return [LogFacts("journal", reader.lines, reader.matches, reader.last_line)]
+    behind = reader.dating.skew
+    skew = None if behind is None else -behind
+    return [LogFacts(one.path, last_line=one.grown, skew=skew) for one in section.followed()]
+
+
+def _missing(section: Jail) -> list[LogFacts]:
+    """Return the logs that a section names and does not follow."""
+    if section.settings.journal is not None:
+        return []
+    followed = {one.path for one in section.followed()}
+    named = [path for path in section.settings.logs if not glob.has_magic(path)]
+    return [LogFacts(path, problem=NOT_FOLLOWED) for path in named if path not in followed]
+
+
+def _states(entries: list[Entry]) -> dict[str, int]:
+    counts = dict.fromkeys(State, 0)
+    for entry in entries:
+        counts[entry.state] += 1
+    return {state.value: count for state, count in counts.items()}
+
+
+def _failed(entries: list[Entry]) -> dict[Id, str]:
+    failed = (entry for entry in entries if entry.state is State.FAILED)
+    return {entry.ban.id: entry.error for entry in islice(failed, FAILED)}
+
+
+def _store(store: StoreHealth) -> StoreFacts:
+    return StoreFacts(
+        file=store.file,
+        bytes=store.bytes,
+        pending=store.pending,
+        failing=store.failing,
+        seconds=store.last_commit_seconds,
+    )

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the parts of the daemon tell about themselves is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from fail2ban.decide.bans import Bans, Part, State
+from fail2ban.decide.timer import Timer
+from fail2ban.decide.tracker import Tracker
+from fail2ban.health.delay import Probe
+from fail2ban.health.facts import LogFacts
+from fail2ban.observation import FAILED, observe
+from fail2ban.records import JailSettings, Ticket
+from fail2ban.store import StoreHealth
+from tests.helpers import NOW, FakeClock, jail_settings
+
+LOG = LogFacts("/log", 7)
+
+
+@dataclass
+class Reader:
+    """A reader that has read something."""
+
+    lines: int = 7
+    matches: int = 3
+    last_line: float = NOW
+    last_match: float = NOW - 1
+    timed: int = 6
+    timeless: int = 1
+    given_up: int = 2
+
+    def logs(self) -> list[LogFacts]:
+        return [LOG]
+
+
+@dataclass
+class Tracked:
+    """A tracker that is nearly full."""
+
+    stale: int = 1
+    crowded_out: int = 4
+    capacity: int = 10
+
+    def __len__(self) -> int:
+        return 9
+
+
+@dataclass
+class Judge:
+    found_total: int = 3
+    tracker: Tracked = field(default_factory=Tracked)
+
+
+@dataclass
+class Section:
+    settings: JailSettings = field(default_factory=jail_settings)
+    reader: Reader = field(default_factory=Reader)
+    judge: Judge = field(default_factory=Judge)
+
+
+def table(count: int, state: State) -> Bans:
+    """Return bans, the last so many of them in a state."""
+    clock = FakeClock()
+    bans = Bans(Timer(clock, clock), lambda verb, entry: None)
+    name = jail_settings().name
+    for number in range(count):
+        entry = bans.ban(Ticket(name, ip_address(number), 1, NOW), 60, NOW)
+        assert entry is not None
+        entry.state = state
+        entry.parts["nft"] = Part(error="returned 1")
+    return bans
+
+
+def test_a_section_tells_of_its_reader_its_judge_and_its_bans() -> None:
+    section, store = Section(), StoreHealth("/db", 4096, 2)
+    (jail,) = observe([section], table(3, State.FAILED), 5, 0.5, store).jails
+    assert (jail.lines, jail.matches, jail.timed, jail.timeless, jail.given_up) == (7, 3, 6, 1, 2)
+    assert (jail.tracked, jail.capacity, jail.stale, jail.crowded_out) == (9, 10, 1, 4)
+    assert jail.bans == {"wanted": 0, "applied": 0, "failed": 3, "lifting": 0}
+    assert jail.failed[ip_address(0)] == "returned 1"
+    assert jail.logs == (LOG,)
+    assert jail.banned_total == 3
+
+
+def test_a_ban_that_does_not_fail_has_no_reason() -> None:
+    (jail,) = observe([Section()], table(2, State.APPLIED), 0, 0.0, StoreHealth()).jails
+    assert jail.failed == {}
+    assert jail.bans["applied"] == 2
+
+
+def test_of_very_many_failing_bans_some_are_looked_at() -> None:
+    (jail,) = observe([Section()], table(FAILED + 1, State.FAILED), 0, 0.0, StoreHealth()).jails
+    assert len(jail.failed) == FAILED
+    assert jail.bans["failed"] == FAILED + 1
+
+
+def test_the_daemon_tells_of_its_queue_its_threads_and_its_store() -> None:
+    observed = observe([], table(0, State.WANTED), 5, 0.5, StoreHealth("/db", 4096, 2, "full"))
+    assert (observed.queue, observed.queue_delay) == (5, 0.5)
+    assert observed.threads > 0
+    assert (observed.store.file, observed.store.bytes) == ("/db", 4096)
+    assert (observed.store.pending, observed.store.failing) == (2, "full")
+
+
+def test_the_tracker_has_what_is_asked_of_it() -> None:
+    tracker = Tracker(3, 600)
+    assert (len(tracker), tracker.stale, tracker.crowded_out) == (0, 0, 0)
+
+
+def test_the_delay_of_a_queue_is_that_of_the_last_job_of_ours() -> None:
+    clock = FakeClock()
+    jobs: list[Callable[[], object]] = []
+    probe = Probe(jobs.append, clock)
+    assert probe.read() == 0
+    clock.advance(40)
+    assert probe.read() == 40
+    assert len(jobs) == 1
+    clock.advance(2)
+    jobs.pop()()
+    assert probe.read() == 42
+    jobs.pop()()
+    assert probe.read() == 0
