@@ -13,73 +13,57 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from daemon import DaemonContext
 
-from fail2ban import __version__, notices
-from fail2ban.config.classic import MAIL
+from fail2ban import __version__
 from fail2ban.config.loaded import Loaded
 from fail2ban.control.commands import Commands
+from fail2ban.control.doors import doors
+from fail2ban.control.host import NoJail
 from fail2ban.control.server import ControlServer
-from fail2ban.decide.court import Court
-from fail2ban.decide.history import Memory
-from fail2ban.decide.hosts import Hosts
-from fail2ban.decide.ignore import OwnAddresses
-from fail2ban.decide.timer import Timer
 from fail2ban.detect import budget
-from fail2ban.detect.journal import Journal
-from fail2ban.detect.mainthread import MainThread
-from fail2ban.detect.names import Resolver
 from fail2ban.enforce import shell
-from fail2ban.enforce.aside import Teller
-from fail2ban.enforce.asker import ShellAsker
 from fail2ban.enforce.firewall import host_families
-from fail2ban.enforce.mail import Mailer
-from fail2ban.enforce.mailaction import MailAction
-from fail2ban.enforce.runner import Runner
-from fail2ban.enforce.scaffold import Scaffold
-from fail2ban.enforce.tags import Counts, Lore
-from fail2ban.jail import Guard, Jails, Services
+from fail2ban.enforce.site import Modes
+from fail2ban.errors import ConfigError
+from fail2ban.health import http
+from fail2ban.lifeline import Lifeline
+from fail2ban.mailthread import MailThread
 from fail2ban.messages import Messages
 from fail2ban.pidlock import PidLock
-from fail2ban.plan import Plan, make_plan
-from fail2ban.records import (
-    ActionSettings,
-    Ban,
-    JailSettings,
-    MailSettings,
-    Origin,
-    Problem,
-    Settings,
-)
+from fail2ban.plan import CONFIGURATION, Plan, make_plan, objections
+from fail2ban.records import Ban, JailSettings, MailSettings, Problem, Settings
+from fail2ban.sd import Supervisor
 from fail2ban.steering import Steering, Wheel
+from fail2ban.works import Links, Works, actions, store_settings
 
 log = logging.getLogger(__name__)
 
 #: Reads the configuration again, with the flags of the command line.
 Load = Callable[[], Loaded]
 
-#: Seconds that the mail thread gets to notice the end.
-MAIL_PATIENCE = 1.0
+#: Seconds that the runner may be at one thing, besides those of the slowest command.
+RUNNER_PATIENCE = 60.0
 
 
-class Event(enum.Enum):
+class Wish(enum.Enum):
     """What wakes the main thread."""
 
     END = "end"
     FAILED = "end because something failed"
     RELOAD = "reload"
     REOPEN = "reopen the log targets"
+    PULSE = "give a sign of life"
     STARTED = "the first attempt to set up the firewall is over"
 
 
-_SIGNALS: dict[int, Event] = {
-    signal.SIGTERM: Event.END,
-    signal.SIGINT: Event.END,
-    signal.SIGHUP: Event.RELOAD,
-    signal.SIGUSR1: Event.REOPEN,
+_SIGNALS: dict[int, Wish] = {
+    signal.SIGTERM: Wish.END,
+    signal.SIGINT: Wish.END,
+    signal.SIGHUP: Wish.RELOAD,
+    signal.SIGUSR1: Wish.REOPEN,
 }
 
 
@@ -88,6 +72,7 @@ def serve(
     load: Load,
     ready: Callable[[], None] = lambda: None,
     preserve: Iterable[int] = (),
+    supervisor: Supervisor | None = None,
 ) -> int:
     """Take the PID lock and run until told to end; return the exit status.
 
@@ -98,11 +83,12 @@ def serve(
         load: for SIGHUP.
         ready: called once, when the daemon serves.
         preserve: file descriptors that detaching leaves open.
+        supervisor: the service manager that watches us; None: nobody does.
 
     Raises:
         LockError: another instance runs.
     """
-    settings = plan.settings
+    settings, supervisor = plan.settings, supervisor or Supervisor()
     assert settings is not None
     # A reload that is asked for before there is anything to reload means nothing.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -112,7 +98,7 @@ def serve(
         detach_process=background,
         working_directory="/" if background else _folder(),
         umask=0o077,
-        files_preserve=list(preserve),
+        files_preserve=[*preserve, *supervisor.descriptors],
         pidfile=lock,
         signal_map={},
         stdin=None if background else sys.stdin,
@@ -122,7 +108,7 @@ def serve(
     with context:
         messages = Messages(settings.log, console=not background)
         try:
-            return Daemon(plan, load, messages, ready).run(lock.unclean)
+            return Daemon(plan, load, messages, ready, supervisor).run(lock.unclean)
         finally:
             messages.close()
 
@@ -148,97 +134,80 @@ class Daemon:
         load: Load,
         messages: Messages,
         ready: Callable[[], None],
+        supervisor: Supervisor,
     ) -> None:
         assert plan.settings is not None
         self._settings, self._plan, self._load = plan.settings, plan, load
         self._messages, self._ready = messages, ready
         # What other threads ask for, and a pipe that wakes the main thread: a signal
         # that lands on another thread would not wake it from the queue.
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._wishes: queue.SimpleQueue[Wish] = queue.SimpleQueue()
         self._ending = False
         self._wakeups, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         self._status = 0
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._timer = Timer(time.time, time.monotonic)
-        self._lore = Lore(counts=self._counts)
-        self._post, self._teller = MailAction(self._lore), Teller()
-        self._runner = self._make_runner()
-        # Readers have their lines matched, clients have sections changed: in the middle
-        # of a change, while it waits for a reader, only lines are matched.
-        self._main, self._desk = MainThread(self._ring), MainThread(self._ring)
-        self._services = self._make_services()
-        self._jails = Jails(self._services, self._reconfigure)
-        self._steering = self._make_steering()
-        self._control = self._make_control()
-        self._mail: _MailThread | None = None
-
-    def _make_control(self) -> ControlServer | None:
-        """Return who takes commands from clients, if the settings name a socket."""
-        if not self._settings.socket:
-            return None
-        return ControlServer(self._settings.socket, Commands(self._steering).execute)
-
-    def _make_steering(self) -> Steering:
-        wheel = Wheel(
-            jails=self._jails,
-            bans=self._runner.bans,
-            main=self._desk,
-            messages=self._messages,
-            settings=lambda: self._settings,
-            lift_all=self._runner.lift_all,
-            act=self._reconfigure,
-            reload=self._reload,
-            stop=functools.partial(self._tell, Event.END),
-            fail=functools.partial(self._tell, Event.FAILED),
-            clock=time.time,
+        self._writer: threading.Thread | None = None
+        self._mail: MailThread | None = None
+        self._lifeline = Lifeline(
+            supervisor,
+            lambda seconds, action: self._works.timer.after(seconds, action),
+            functools.partial(self._tell, Wish.PULSE),
+            time.monotonic,
         )
-        return Steering(wheel)
+        self._works = self._make_works()
+        self._steering = self._make_steering()
+        found = doors(
+            self._settings, Commands(self._steering).execute, supervisor.by_path(self._settings)
+        )
+        self._control = ControlServer(found, self._works.events) if found else None
+        port = self._settings.health.port
+        self._metrics = http.opened(port, self._works.monitor.health) if port else None
 
-    def _make_runner(self) -> Runner:
-        settings = self._settings
-        return Runner(
-            settings=settings.firewall,
-            scaffold=Scaffold(
-                settings.firewall,
-                _actions(self._plan.jails),
-                self._shell(),
-                host_families(settings.ipv6),
-                self._lore,
-                self._post,
-                self._teller,
-            ),
-            timer=self._timer,
-            clock=time.time,
-            ticks=time.monotonic,
-            notices=notices.of(settings.modern),
+    def _make_works(self) -> Works:
+        pulse = self._lifeline.watch(
+            "the runner", lambda answer: self._works.runner.do(answer), self._patience
+        )
+        dryrun = self._settings.firewall.dryrun
+        links = Links(
+            settings=lambda: self._settings,
+            guard=self._guard,
+            ring=self._ring,
+            shell=pulse.around(shell.dry_run if dryrun else shell.run),
             applied=self._notify,
             give_up=self._give_up,
+            act=self._reconfigure,
         )
+        return Works(self._settings, self._plan.jails, links)
 
-    def _make_services(self) -> Services:
-        court = Court(
-            bans=self._runner.bans,
-            own=OwnAddresses(time.monotonic),
-            hosts=Hosts(),
-            history=Memory(),
-            notices=notices.of(self._settings.modern),
-            # To ask whom to ignore changes nothing: a dry run asks, too.
-            asker=ShellAsker(shell.run, self._lore),
+    def _patience(self) -> float:
+        """Return how long the runner may be at one thing, in seconds."""
+        timeouts = [one.timeout for jail in self._plan.jails for one in jail.actions]
+        return RUNNER_PATIENCE + max([RUNNER_PATIENCE, *timeouts])
+
+    def _make_steering(self) -> Steering:
+        works = self._works
+        wheel = Wheel(
+            jails=works.jails,
+            bans=works.runner.bans,
+            main=works.desk,
+            messages=self._messages,
+            settings=lambda: self._settings,
+            lift_all=works.runner.lift_all,
+            act=self._reconfigure,
+            reload=self._reload,
+            stop=functools.partial(self._tell, Wish.END),
+            fail=functools.partial(self._tell, Wish.FAILED),
+            clock=time.time,
+            settled=works.runner.wait,
+            let_go=works.runner.let_go,
+            forget=works.pardon,
+            store=works.store.configure,
+            recorded=works.recorded,
+            health=works.monitor.health,
         )
-        return Services(court, Resolver(), Journal(self._guard), self._main, self._guard)
-
-    def _shell(self) -> shell.Shell:
-        return shell.dry_run if self._settings.firewall.dryrun else shell.run
-
-    def _counts(self, jail: str) -> Counts:
-        """Return what the tags <jail.…> say; on the runner's thread."""
-        judge = self._jails.judge(jail)
-        if judge is None:
-            return Counts()
-        banned = len(self._runner.bans.of(jail))
-        return Counts(banned, judge.banned_total, judge.found, judge.found_total)
+        return Steering(wheel)
 
     # The main thread ----------------------------------------------------------
 
@@ -268,17 +237,25 @@ class Daemon:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: object) -> None:
-        self._ending |= _SIGNALS[number] is Event.END
+        self._ending |= _SIGNALS[number] is Wish.END
 
     def _start(self, unclean: bool) -> None:
-        self._thread("teller", self._teller.run, daemon=True)
-        self._thread("timer", functools.partial(self._timer.run, self._stop))
-        self._thread("runner", functools.partial(self._runner.run, unclean))
+        """Start in the order of dependence; the bans of the last run come back first."""
+        works, stop, never = self._works, self._stop, threading.Event()
+        left = works.open()
+        works.jails.prepare(self._plan)
+        self._writer = self._new_thread("store", functools.partial(works.store.run, never), False)
+        self._thread("teller", works.teller.run, daemon=True)
+        self._thread("timer", functools.partial(works.timer.run, stop))
+        self._thread("runner", functools.partial(works.runner.run, unclean, left))
         self._thread("starter", self._tell_started)
-        self._thread("mail actions", functools.partial(self._post.run, self._stop), daemon=True)
+        self._thread("mail actions", functools.partial(works.post.run, stop), daemon=True)
         self._set_mail(self._settings.mail)
-        self._jails.start(self._plan)
+        works.jails.start()
+        works.monitor.begin(works.timer)
         self._open_control()
+        if self._metrics is not None:
+            self._thread("metrics", functools.partial(self._metrics.run, stop))
 
     def _open_control(self) -> None:
         """Listen to clients; without them the daemon does all the rest."""
@@ -296,56 +273,79 @@ class Daemon:
 
         Of many equal requests that have come meanwhile one is enough.
         """
-        actions: dict[Event, Callable[[], object]] = {
-            Event.STARTED: self._ready,
-            Event.REOPEN: self._messages.reopen,
-            Event.RELOAD: self._steering.reload,
+        duties: dict[Wish, Callable[[], object]] = {
+            Wish.STARTED: self._started,
+            Wish.PULSE: self._lifeline.step,
+            Wish.REOPEN: self._messages.reopen,
+            Wish.RELOAD: self._reread,
         }
-        while not (asked := self._next_events()) & {Event.END, Event.FAILED}:
-            self._main.serve()
-            self._desk.serve()
-            for event, action in actions.items():
-                if event in asked:
-                    action()
-        if Event.FAILED in asked:
+        while not (asked := self._next_wishes()) & {Wish.END, Wish.FAILED}:
+            self._works.main.serve()
+            self._works.desk.serve()
+            for wish, duty in duties.items():
+                if wish in asked:
+                    duty()
+        if Wish.FAILED in asked:
             self._status = 1
 
-    def _next_events(self) -> set[Event]:
+    def _started(self) -> None:
+        self._ready()
+        self._lifeline.started(f"Guarding {len(self._works.jails.names())} sections")
+
+    def _next_wishes(self) -> set[Wish]:
         written = os.read(self._wakeups, 65536)
-        events = {_SIGNALS[number] for number in written if number in _SIGNALS}
-        while not self._events.empty():
-            events.add(self._events.get())
-        return events | {Event.END} if self._ending else events
+        wishes = {_SIGNALS[number] for number in written if number in _SIGNALS}
+        while not self._wishes.empty():
+            wishes.add(self._wishes.get())
+        return wishes | {Wish.END} if self._ending else wishes
 
     def _end(self) -> None:
         """Stop in the order of the way of a line, so that nobody waits for a dead one."""
-        self._desk.close()
-        self._jails.close()
-        self._main.close()
-        self._services.journal.close()
-        self._services.resolver.close()
-        self._services.court.hosts.close()
+        self._lifeline.stopping()
+        works = self._works
+        works.desk.close()
+        works.jails.close()
+        works.main.close()
+        works.services.journal.close()
+        works.services.resolver.close()
+        works.services.court.hosts.close()
         self._stop.set()
-        self._timer.wake()
-        if self._control is not None:
-            self._control.wake()
-        self._runner.finish()
+        works.timer.wake()
+        for server in self._servers():
+            server.wake()
+        works.runner.finish(keep=works.keeps_faith())
         for thread in self._threads:
             thread.join()
-        if self._control is not None:
-            self._control.close()
-        self._teller.finish()
-        self._post.finish()
+        for server in self._servers():
+            server.close()
+        works.teller.finish()
+        works.post.finish()
         self._set_mail(None)
+        self._end_store()
+
+    def _servers(self) -> list[ControlServer | http.MetricsServer]:
+        return [server for server in (self._control, self._metrics) if server is not None]
+
+    def _end_store(self) -> None:
+        """Have everything written; nobody has anything to save any more."""
+        self._works.store.finish()
+        if self._writer is None:
+            self._works.store.close()
+        else:
+            self._writer.join()
 
     # Threads ------------------------------------------------------------------
 
     def _thread(self, name: str, body: Callable[[], None], daemon: bool = False) -> None:
         """Start a thread; for the end of a daemon's, nobody waits."""
-        thread = threading.Thread(target=self._guard, args=(name, body), name=name, daemon=daemon)
-        thread.start()
+        thread = self._new_thread(name, body, daemon)
         if not daemon:
             self._threads.append(thread)
+
+    def _new_thread(self, name: str, body: Callable[[], None], daemon: bool) -> threading.Thread:
+        thread = threading.Thread(target=self._guard, args=(name, body), name=name, daemon=daemon)
+        thread.start()
+        return thread
 
     def _guard(self, name: str, body: Callable[[], None]) -> None:
         """Run one thread; its death stops the daemon.
@@ -356,17 +356,17 @@ class Daemon:
         try:
             body()
         except BaseException:
-            self._runner.started.set()
-            self._tell(Event.FAILED)
+            self._works.runner.started.set()
+            self._tell(Wish.FAILED)
             log.critical("%s died, stopping", name, exc_info=True)
 
     def _tell_started(self) -> None:
-        self._runner.started.wait()
-        self._tell(Event.STARTED)
+        self._works.runner.started.wait()
+        self._tell(Wish.STARTED)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, wish: Wish) -> None:
         """Ask the main thread for something; any thread."""
-        self._events.put(event)
+        self._wishes.put(wish)
         self._ring()
 
     def _ring(self) -> None:
@@ -376,7 +376,7 @@ class Daemon:
 
     def _give_up(self, reason: str) -> None:
         log.error("Exiting: %s", reason)
-        self._tell(Event.FAILED)
+        self._tell(Wish.FAILED)
 
     def _notify(self, ban: Ban) -> None:
         """Tell about a ban; on the runner's thread."""
@@ -386,73 +386,64 @@ class Daemon:
     def _set_mail(self, settings: MailSettings | None) -> None:
         old, self._mail = self._mail, None
         if settings is not None:
-            self._mail = _MailThread(settings, self._guard)
+            self._mail = MailThread(settings, self._guard)
         if old is not None:
             old.end()
 
     # Reload -------------------------------------------------------------------
 
-    def _reload(self) -> list[Problem]:
-        """Read the configuration again; what cannot be used changes nothing.
+    def _reread(self) -> None:
+        """Do what SIGHUP asks for."""
+        with contextlib.suppress(ConfigError):  # it is in the log
+            self._steering.reload()
 
-        Returns:
-            what is to be said about it.
-        """
+    def _reload(self, jail: str, restart: bool, unban: bool) -> list[Problem]:
+        """Read the configuration again, see `Host`; the log says what is wrong with it."""
+        done = False
+        try:
+            with self._lifeline.reload():
+                problems = self._read_again(jail, restart, unban)
+            done = True
+        finally:
+            self._works.monitor.counters.reloaded(done)
+        return problems
+
+    def _read_again(self, jail: str, restart: bool, unban: bool) -> list[Problem]:
         log.info("Reading the configuration again")
         plan = make_plan(self._load())
         _report(plan.problems)
-        if plan.settings is None:
-            log.error("The configuration cannot be used: the old settings stay")
-            return list(plan.problems)
-        if plan.empty:
-            # An empty or cut file is an accident. Who wants no protection disables
-            # the sections, or ends the daemon.
-            text = "The configuration has no section: the old settings stay"
+        if wrong := objections(plan, self._plan, jail):
+            text = "The configuration cannot be used: the old settings stay"
             log.error("%s", text)
-            return [*plan.problems, Problem(Origin("configuration"), "", "", text)]
+            raise ConfigError([*wrong, Problem(CONFIGURATION, "", "", text)])
+        if jail and jail not in plan.disabled | {one.name for one in plan.jails}:
+            raise NoJail(jail)
+        if unban:
+            there = self._works.jails.names()
+            self._steering.unban([one for one in there if jail in ("", one)], None)
+        if not jail:
+            self._adopt(plan)
+        self._works.jails.change(plan, jail, restart)
+        log.info("The configuration is in use")
+        return list(plan.problems)
+
+    def _adopt(self, plan: Plan) -> None:
+        """Take over what concerns more than one section."""
+        assert plan.settings is not None
         old, new = self._settings, plan.settings
-        if MAIL in plan.broken:
-            log.error("[%s] is broken now: its old settings stay", MAIL)
-            new = replace(new, mail=old.mail)
-        self._settings = new
+        self._settings, self._plan = new, plan
         _warn_of_restart(old, new)
         if new.log != old.log:
             self._messages.configure(new.log)
         if new.mail != old.mail:
             self._set_mail(new.mail)
-        self._jails.change(plan)
-        log.info("The configuration is in use")
-        return list(plan.problems)
+        self._works.store.configure(store_settings(new, plan.jails))
 
-    def _reconfigure(self, jails: Mapping[str, JailSettings]) -> None:
+    def _reconfigure(self, jails: Mapping[str, JailSettings], anew: Collection[str] = ()) -> None:
         families = host_families(self._settings.ipv6)
-        self._runner.reconfigure(self._settings.firewall, _actions(jails.values()), families)
-
-
-class _MailThread:
-    """A mailer and its thread, which may outlive the settings it was made for."""
-
-    def __init__(self, settings: MailSettings, guard: Guard) -> None:
-        self.mailer = Mailer(settings)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=guard,
-            args=("mail", lambda: self.mailer.run(self._stop)),
-            name="mail",
-            daemon=True,  # a server that never answers must not keep us from ending
-        )
-        self._thread.start()
-
-    def end(self) -> None:
-        """Try once more to send what is left, for a few seconds."""
-        self._stop.set()
-        self.mailer.wake()
-        self.mailer.finish()
-        self._thread.join(MAIL_PATIENCE)
-
-
-def _actions(jails: Iterable[JailSettings]) -> dict[str, tuple[ActionSettings, ...]]:
-    return {jail.name: jail.actions for jail in jails}
+        firewall = self._settings.firewall
+        modes = Modes.of(jails.values(), firewall.dryrun)
+        self._works.runner.reconfigure(firewall, actions(jails.values()), families, anew, modes)
 
 
 def _report(problems: Iterable[Problem]) -> None:
@@ -470,7 +461,15 @@ def _warn_of_restart(old: Settings, new: Settings) -> None:
         "debug": old.firewall.dryrun != new.firewall.dryrun,
         "stacksize": old.stack_size != new.stack_size,
         "socket": old.socket != new.socket,
+        "monitorsocket": old.health.socket != new.health.socket,
+        "monitorgroup": old.health.group != new.health.group,
+        "metricsport": old.health.port != new.health.port,
+        "dbfile": _file(old) != _file(new),
         "the language": old.modern != new.modern,
     }
     for option in (option for option, differs in fixed.items() if differs):
         log.warning("%s has changed; that takes effect at the next start", option)
+
+
+def _file(settings: Settings) -> str:
+    return settings.store.file if settings.store else ""

@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 
 from fail2ban.config.loaded import Loaded
 from fail2ban.detect.filter import Filter
-from fail2ban.detect.match import Matcher
+from fail2ban.detect.match import Blank, Matcher
 from fail2ban.detect.tagged import TaggedFilter
 from fail2ban.errors import ConfigError
 from fail2ban.records import FilterSettings, JailSettings, Origin, Problem, Settings
+
+#: The place of what is wrong with a configuration as a whole.
+CONFIGURATION = Origin("configuration")
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,49 @@ def make_filter(settings: FilterSettings, locale: str = "") -> Matcher:
     return TaggedFilter(settings) if settings.tagged else Filter(settings, locale)
 
 
+def filter_by_hand(settings: FilterSettings, locale: str = "") -> Matcher:
+    """Compile the patterns of a section that is changed by hand: it may have none yet.
+
+    Raises:
+        ConfigError: there are some, but none that works.
+    """
+    return make_filter(settings, locale) if settings.failregex else Blank()
+
+
 def _leaving_out(jail: JailSettings, problem: Problem) -> Problem:
     """Say of an error in a pattern what follows from it, as of every other error."""
     if problem.severity == "warning":
         return problem
     return replace(problem, text=f"{problem.text}; [{jail.name}] is left out")
+
+
+def objections(new: Plan, old: Plan, jail: str = "") -> list[Problem]:
+    """Say why a configuration cannot take the place of the one in force, if it cannot.
+
+    It is taken as a whole or not at all. What leaves out a section stands against it,
+    and so does every other error, unless the one in force has it, too: that costs no
+    more than it did. Sections that are not to run may be as broken as they like.
+
+    Args:
+        jail: the only section that is to change; empty: all.
+    """
+    errors = [one for one in new.errors if one.section not in new.disabled]
+    if new.settings is None:
+        return new.errors
+    if new.empty:
+        # An empty or cut file is an accident. Who wants no protection disables the
+        # sections, or ends the daemon.
+        return [*errors, Problem(CONFIGURATION, "", "", "there is no section")]
+    if jail:
+        errors = [one for one in errors if one.section in ("", jail)]
+    if {jail} & new.broken if jail else new.broken:
+        return errors
+    known = {_without_place(one) for one in old.errors}
+    return [one for one in errors if _without_place(one) not in known]
+
+
+def _without_place(problem: Problem) -> tuple[str, str, str]:
+    return problem.section, problem.option, problem.text
 
 
 def missing_logs(plan: Plan) -> list[Problem]:

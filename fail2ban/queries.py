@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 
 class Earlier(NamedTuple):
-    """What is known of an id from its bans, the one in force included.
+    """What is known of an id from its bans.
 
     Attributes:
         lines: the newest of its lines, oldest first.
@@ -88,16 +89,15 @@ class Queries:
         rows = self._connection.execute(sql, (*values, max(0, limit))).fetchall()
         return list(_readable("events", reversed(rows), read_event))
 
-    def lines(self, id: Id, jail: str | None) -> Earlier:
-        """Return what is known of an id from its bans in a section; None: in all."""
-        where, values = (
-            ("id = ?", [id_key(id)])
-            if jail is None
-            else (
-                "id = ? AND jail = ?",
-                [id_key(id), stored(jail)],
-            )
-        )
+    def lines(self, id: Id, jail: str | None, before: float = math.inf) -> Earlier:
+        """Return what is known of an id from its bans in a section; None: in all.
+
+        Args:
+            before: leave bans out that began then or later, in seconds since the epoch.
+        """
+        where, values = "id = ? AND time < ?", [id_key(id), before]
+        if jail is not None:
+            where, values = f"{where} AND jail = ?", [*values, stored(jail)]
         total = f"SELECT coalesce(sum(failures), 0) FROM history WHERE {where}"
         (failures,) = self._connection.execute(total, values).fetchone()
         # Each ban has a line at least, or there are none to be had.

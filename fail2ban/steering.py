@@ -9,19 +9,23 @@ from __future__ import annotations
 import functools
 import glob
 import ipaddress
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from fail2ban import __version__
 from fail2ban.config.tree_daemon import with_target
-from fail2ban.control.host import NoJail, Refused, Standing
-from fail2ban.decide.bans import Bans
+from fail2ban.control.host import Held, NoJail, Refused, Regard, Standing
+from fail2ban.decide.bans import Bans, Entry
 from fail2ban.decide.judge import Judge
 from fail2ban.detect.mainthread import MainThread
 from fail2ban.enforce.tags import Counts
-from fail2ban.errors import ConfigError, Fail2BanError
-from fail2ban.jail import Jails
+from fail2ban.errors import Fail2BanError
+from fail2ban.events import Event
+from fail2ban.health.facts import Health
+from fail2ban.jails import Jails
 from fail2ban.messages import Messages
-from fail2ban.plan import make_filter
+from fail2ban.notices import shown
 from fail2ban.records import (
     Ban,
     Failure,
@@ -32,7 +36,13 @@ from fail2ban.records import (
     Network,
     Problem,
     Settings,
+    StoreSettings,
+    Ticket,
 )
+from fail2ban.sections import Sections
+
+#: Seconds that a client waits for the actions of a section to be stopped.
+PATIENCE = 20.0
 
 
 @dataclass(frozen=True)
@@ -44,8 +54,15 @@ class Wheel:
         lift_all: ends all bans of a section, returns how many.
         act: has the actions of all sections, by name, be those of their settings.
         reload, stop: see `Host`; `reload` runs on the main thread.
+        settled: waits so many seconds at most until what was ordered of the actions
+            is done, and tells whether it is; not on the main thread.
+        let_go: has an action lift what is no ban, see `Host`.
+        forget: drops the history of an id in a section.
+        store: changes how the database is kept; None: there is none.
         fail: ends the daemon as broken, soon.
         clock: seconds since the epoch.
+        health: returns how the daemon is.
+        recorded: returns what happened to some ids, oldest first.
     """
 
     jails: Jails
@@ -55,10 +72,16 @@ class Wheel:
     settings: Callable[[], Settings]
     lift_all: Callable[[str], int]
     act: Callable[[Mapping[str, JailSettings]], None]
-    reload: Callable[[], list[Problem]]
+    reload: Callable[[str, bool, bool], list[Problem]]
     stop: Callable[[], None]
     fail: Callable[[], None]
     clock: Callable[[], float]
+    settled: Callable[[float], bool]
+    let_go: Callable[[str, Ban], None]
+    forget: Callable[[str, Id], None]
+    store: Callable[[StoreSettings], None] | None = None
+    recorded: Callable[[Sequence[Id]], list[Event]] = lambda ids: []
+    health: Callable[[], Health] = lambda: Health(time.time(), 0.0, __version__)
 
 
 class Steering:
@@ -66,7 +89,9 @@ class Steering:
 
     def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel
+        self._sections = Sections(wheel.jails, wheel.settings, wheel.act, wheel.fail)
         self._log: LogSettings | None = None
+        self._store: StoreSettings | None = None
 
     # What there is ------------------------------------------------------------
 
@@ -75,46 +100,69 @@ class Steering:
 
     def settings(self) -> Settings:
         settings = self._wheel.settings()
-        return settings if self._log is None else replace(settings, log=self._log)
+        jails = {one.name: one for one in settings.jails} | self._wheel.jails.all()
+        return replace(
+            settings,
+            jails=tuple(jails.values()),
+            log=self._log or settings.log,
+            store=self.database(),
+        )
+
+    def database(self) -> StoreSettings | None:
+        return self._store or self._wheel.settings().store
 
     def jail(self, name: str) -> JailSettings:
-        settings = self._wheel.jails.settings(name)
-        if settings is None:
-            raise NoJail(name)
-        return settings
+        return self._sections.jail(name)
 
     def standing(self, name: str) -> Standing:
         settings, judge = self.jail(name), self._judge(name)
         bans = sorted(self._bans(name), key=_end)
         counts = Counts(len(bans), judge.banned_total, judge.found, judge.found_total)
         if settings.journal is not None:
-            return Standing(counts, _matches(settings.journal), True, tuple(bans))
-        return Standing(counts, _files(settings.logs), False, tuple(bans))
+            sources, journal = _matches(settings.journal), True
+        else:
+            sources, journal = _files(settings.logs), False
+        return Standing(counts, sources, journal, tuple(bans), self._wheel.jails.rests(name))
+
+    def held(self, name: str) -> list[Held]:
+        self.jail(name)
+        entries = [entry for entry in self._wheel.bans.of(name) if not entry.lifting]
+        held = [Held(entry.ban, entry.reached.value, entry.error) for entry in entries]
+        return sorted(held, key=lambda one: _end(one.ban))
+
+    def regard(self, name: str, id: Id) -> Regard:
+        judge = self._judge(name)
+        suspect = judge.suspect(id)
+        return Regard(judge.ignores(id), suspect.times if suspect else ())
+
+    def why(self, id: Id) -> list[Event]:
+        return self._wheel.recorded([id, *_containing(id)])
+
+    def health(self) -> Health:
+        return self._wheel.health()
 
     # What can be changed ------------------------------------------------------
 
     def change(self, name: str, change: Callable[[JailSettings], JailSettings]) -> JailSettings:
-        return self._wheel.main.call(functools.partial(self._change, name, change))
+        return self._wheel.main.call(lambda: self._sections.change(name, change))
 
-    def _change(self, name: str, change: Callable[[JailSettings], JailSettings]) -> JailSettings:
-        old = self.jail(name)
-        settings, locale = change(old), self._wheel.settings().locale
-        filter = make_filter(settings.filter, locale)
-        known = make_filter(old.filter, locale).problems
-        # A file's bad pattern is left out, and said; a hand's is refused.
-        if wrong := [one for one in filter.problems if one not in known and _is_error(one)]:
-            raise ConfigError(wrong)
-        try:
-            self._wheel.jails.alter(settings, filter)
-        except (OSError, ValueError) as error:
-            raise Refused(str(error)) from error
-        except BaseException:
-            # Its reader may stand still, and the init system starts us again.
-            self._wheel.fail()
-            raise
-        if settings.actions != old.actions:
-            self._wheel.act({one: self.jail(one) for one in self.jails()})
-        return settings
+    def idle(self, name: str, on: bool) -> None:
+        self._wheel.main.call(lambda: self._sections.idle(name, on))
+
+    def add_jail(self, settings: JailSettings) -> None:
+        self._wheel.main.call(lambda: self._sections.add(settings))
+
+    def start_jail(self, name: str) -> None:
+        # Else its bans could be taken for those that are still being let go.
+        if self._wheel.jails.stopped(name) and not self._wheel.settled(PATIENCE):
+            raise Refused(f"[{name}] is still being stopped; try again later")
+        self._wheel.main.call(lambda: self._sections.start(name))
+
+    def stop_jail(self, name: str) -> None:
+        self._wheel.main.call(lambda: self._sections.stop(name))
+        self._wheel.settled(PATIENCE)
+
+    # Bans ------------------------------------------------------------------------
 
     def ban(self, name: str, ids: Sequence[Id]) -> int:
         judge = self._judge(name)
@@ -126,7 +174,7 @@ class Steering:
         if names and not there:
             raise NoJail(names[0])
         if ids is None:
-            return sum(self._wheel.lift_all(name) for name in there)
+            return sum(self._lift_all(name) for name in there)
         return sum(self._lift(name, id) for name in there for id in ids)
 
     def _lift(self, name: str, id: Id) -> int:
@@ -134,7 +182,31 @@ class Steering:
         meant = [entry for entry in entries if _means(id, entry.ban.id)]
         for entry in meant:
             self._wheel.bans.lift(entry)
+        for one in {id, *(entry.ban.id for entry in meant)}:
+            self._wheel.forget(name, one)
         return len(meant)
+
+    def _lift_all(self, name: str) -> int:
+        for entry in self._wheel.bans.of(name):
+            self._wheel.forget(name, entry.ban.id)
+        return self._wheel.lift_all(name)
+
+    def enforce(self, name: str, action: str, id: Id, ban: bool) -> None:
+        entry = self._held(name, id)
+        if ban and entry is None:
+            raise Refused(f"{shown(id)} is not banned; expected set {name} banip")
+        if not ban and entry is not None:
+            raise Refused(f"{shown(id)} is banned; expected set {name} unbanip")
+        if entry is not None:
+            self._wheel.bans.renew(entry)
+        else:
+            now = self._wheel.clock()
+            self._wheel.let_go(action, Ban(now, now, Ticket(name, id, 0, now)))
+
+    def _held(self, name: str, id: Id) -> Entry | None:
+        self.jail(name)
+        entry = self._wheel.bans.get(name, id)
+        return None if entry is None or entry.lifting else entry
 
     def attempt(self, name: str, ip: Id, lines: Sequence[str]) -> bool:
         judge, now = self._judge(name), self._wheel.clock()
@@ -144,24 +216,32 @@ class Steering:
             judge.hear(Failure(name, ip, now, (line,)))
         return True
 
-    def reload(self) -> list[Problem]:
-        return self._wheel.main.call(self._reload)
+    # The whole ------------------------------------------------------------------
 
-    def _reload(self) -> list[Problem]:
-        before = self._wheel.settings()
+    def reload(self, jail: str = "", restart: bool = False, unban: bool = False) -> list[Problem]:
+        return self._wheel.main.call(functools.partial(self._reload, jail, restart, unban))
+
+    def _reload(self, jail: str, restart: bool, unban: bool) -> list[Problem]:
         try:
-            problems = self._wheel.reload()
+            problems = self._wheel.reload(jail, restart, unban)
         except Fail2BanError:
             raise
         except BaseException:
             self._wheel.fail()  # as above
             raise
-        after = self._wheel.settings()
-        if self._log is not None and after is not before:
-            # The configuration counts again, also if it is still the same.
-            self._log = None
-            self._wheel.messages.configure(after.log)
+        if not jail:
+            self._configure_again()
         return problems
+
+    def _configure_again(self) -> None:
+        """Have the configuration count again, also if it is still the same."""
+        settings = self._wheel.settings()
+        if self._log is not None:
+            self._log = None
+            self._wheel.messages.configure(settings.log)
+        if self._store is not None:
+            self._store = None
+            self._configure_store(settings.store)
 
     def stop(self) -> None:
         self._wheel.stop()
@@ -185,6 +265,17 @@ class Steering:
             raise Refused("; ".join(errors))
         self._log = new
 
+    def change_database(self, settings: StoreSettings) -> None:
+        self._wheel.main.call(functools.partial(self._change_database, settings))
+
+    def _change_database(self, settings: StoreSettings) -> None:
+        self._store = settings
+        self._configure_store(settings)
+
+    def _configure_store(self, settings: StoreSettings | None) -> None:
+        if settings is not None and self._wheel.store is not None:
+            self._wheel.store(settings)
+
     def _judge(self, name: str) -> Judge:
         judge = self._wheel.jails.judge(name)
         if judge is None:
@@ -195,12 +286,16 @@ class Steering:
         return [entry.ban for entry in self._wheel.bans.of(name) if not entry.lifting]
 
 
-def _is_error(problem: Problem) -> bool:
-    return problem.severity == "error"
-
-
 def _end(ban: Ban) -> float:
     return float("inf") if ban.end is None else ban.end
+
+
+def _containing(id: Id) -> list[Id]:
+    """Return the networks that contain an address or a network, itself apart."""
+    if isinstance(id, str):
+        return []
+    network = ipaddress.ip_network(id)
+    return [network.supernet(new_prefix=bits) for bits in range(network.prefixlen)]
 
 
 def _files(patterns: Sequence[str]) -> tuple[str, ...]:

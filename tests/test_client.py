@@ -4,21 +4,24 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fail2ban import __version__, pidlock
-from fail2ban.cli import client, connection, server, starting
+from fail2ban.cli import client, connection, flags, server, starting
 
 Out = pytest.CaptureFixture[str]
 LOG_LINE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} fail2ban                \[\d+\]: ERROR   "
@@ -28,10 +31,11 @@ class FakeDaemon:
     """Answers each command with what `answers` says, in bytes.
 
     Attributes:
-        commands: what it was asked.
+        requests, commands: what it was asked, and the words of that.
     """
 
     def __init__(self, path: Path) -> None:
+        self.requests: list[dict[str, Any]] = []
         self.commands: list[list[object]] = []
         self.answers: Callable[[list[object]], bytes] = lambda words: result("pong")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -56,9 +60,11 @@ class FakeDaemon:
             with line, line.makefile("rb") as file:
                 if not (request := file.readline()):
                     continue  # somebody only looked whether we are there
-                words = json.loads(request)["command"]
+                self.requests.append(json.loads(request))
+                words = self.requests[-1]["command"]
                 self.commands.append(words)
-                line.sendall(self.answers(words))
+                with contextlib.suppress(BrokenPipeError):  # who has left is not answered
+                    line.sendall(self.answers(words))
                 if words == ["stop"]:
                     # Gone before the client can look.
                     return self._close()
@@ -315,6 +321,65 @@ def test_the_server_passes_commands_on(words: list[str], base: Path, daemon: Fak
     assert words in daemon.commands
 
 
+# A file of the language of 0.6 --------------------------------------------------
+
+
+@pytest.fixture
+def file(base: Path) -> Path:
+    """A configuration whose daemon is the fake one."""
+    path = base / "classic.conf"
+    path.write_text(
+        f"[DEFAULT]\nsocket = {base}/s\npidlock = {base}/pid\n"
+        "[SSH]\nenabled = true\nlogfile = /x.log\nfailregex = bad <HOST>\n"
+    )
+    return path
+
+
+def test_the_daemon_of_a_single_file_is_found_by_that_file(
+    file: Path, daemon: FakeDaemon, capsys: Out
+) -> None:
+    assert client.main(["-c", str(file), "ping"]) == 0
+    assert capsys.readouterr() == ("Server replied: pong\n", "")
+
+
+def test_the_daemon_of_a_broken_file_is_looked_for_at_the_usual_place(
+    file: Path, daemon: FakeDaemon, base: Path, capsys: Out
+) -> None:
+    file.write_text("nonsense\n")
+    assert client.main(["-c", str(file), "-s", f"{base}/s", "ping"]) == 0
+    assert capsys.readouterr() == ("Server replied: pong\n", "")
+
+
+def test_a_single_file_is_used_where_there_is_no_tree(
+    file: Path, daemon: FakeDaemon, base: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flags, "DEFAULT_FILE", str(file))
+    monkeypatch.setattr(flags, "DEFAULT_CONFIG", str(base / "nowhere"))
+    assert client.main(["ping"]) == 0
+    monkeypatch.setattr(flags, "DEFAULT_CONFIG", str(base))
+    assert flags.parse(client.CLIENT, ["ping"]).config == str(base)
+
+
+def test_a_single_file_is_checked_and_shown(file: Path, base: Path, capsys: Out) -> None:
+    assert client.main(["-c", str(file), "-t"]) == 0
+    assert client.main(["-c", str(file), "-d"]) == 0
+    shown = capsys.readouterr().out
+    assert f"daemon socket = {base}/s  ({file}:2)" in shown
+    assert "[SSH] onstop = unban  (built-in)" in shown
+
+
+def test_flags_of_a_tree_mean_the_same_for_a_single_file(file: Path) -> None:
+    words = ["-c", str(file), "-p", "/p", "--loglevel", "debug", "--logtarget", "SYSLOG"]
+    loaded = flags.parse(client.CLIENT, [*words, "--syslogsocket", "/run/log", "-f"]).read()
+    assert loaded.problems == () and loaded.settings is not None
+    settings = loaded.settings
+    assert (settings.pidlock, settings.background) == ("/p", False)
+    assert (settings.log.verbose, settings.log.targets) == (2, ("SYSLOG",))
+    assert settings.log.syslog_target == "/run/log"
+    wrong = flags.parse(client.CLIENT, [*words, "--loglevel", "loud"]).read()
+    assert [problem.origin.file for problem in wrong.problems] == ["command line"]
+
+
 # Start and end ------------------------------------------------------------------
 
 
@@ -513,3 +578,180 @@ def test_a_dialogue_survives_a_mistake_and_a_server_that_is_gone(
     out, err = capsys.readouterr()
     assert "No closing quotation" in err and "Is fail2ban running?" in err
     assert "Usage: fail2ban-client" in out
+
+
+def test_stop_tells_what_can_be_done_about_a_server_that_does_not_answer(
+    base: Path, daemon: FakeDaemon, capsys: Out
+) -> None:
+    go_on = threading.Event()
+
+    def frozen(words: list[object]) -> bytes:
+        assert go_on.wait(30)
+        return result(None)
+
+    daemon.answers = frozen
+    assert run(base, "--timeout", "1", "stop") == 255
+    go_on.set()
+    error = capsys.readouterr().err
+    assert f"the server (process {os.getpid()}) has not answered for 1 seconds" in error
+    assert f"kill {os.getpid()}" in error
+
+
+def test_stop_does_not_look_at_a_socket_of_init_which_would_start_a_new_server(
+    base: Path, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(starting, "server_pid", lambda path: looks.append(path) or starting.INIT)
+    with pidlock.PidLock(str(base / "pid")) as lock:
+
+        def stopped(words: list[object]) -> bytes:
+            threading.Timer(0.2, lock.release).start()
+            return result(None)
+
+        daemon.answers = stopped
+        assert run(base, "--timeout", "20", "stop") == 0
+    assert capsys.readouterr().out == "Shutdown successful\n"
+    assert looks == [str(base / "s")]
+
+
+def test_a_crowd_at_the_socket_is_waited_out(base: Path, capsys: Out) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as crowd:
+        listener.bind(str(base / "s"))
+        listener.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                one = crowd.enter_context(socket.socket(socket.AF_UNIX))
+                one.setblocking(False)
+                one.connect(str(base / "s"))
+
+        def serve() -> None:
+            while True:
+                line, _ = listener.accept()
+                with line, line.makefile("rb") as file:
+                    line.settimeout(0.05)  # those of the crowd say nothing
+                    with contextlib.suppress(TimeoutError):
+                        if file.readline():
+                            return line.sendall(result("pong"))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        threading.Timer(0.1, thread.start).start()
+        assert run(base, "ping") == 0
+    assert capsys.readouterr().out == "Server replied: pong\n"
+
+
+# Questions that are answered elsewhere, too ------------------------------------
+
+
+@pytest.fixture
+def monitor(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
+    """A daemon that we may only ask, at its other socket."""
+    (base / "fail2ban.local").write_text(f"[Definition]\nmonitorsocket = {base}/m\n")
+    connect = socket.socket.connect
+
+    def denied(line: socket.socket, path: str) -> None:
+        if path == str(base / "s"):
+            raise PermissionError(13, "Permission denied")
+        connect(line, path)
+
+    monkeypatch.setattr(socket.socket, "connect", denied)
+    daemon = FakeDaemon(base / "m")
+    yield daemon
+    daemon.end()
+
+
+def test_who_may_only_ask_is_answered_at_the_other_socket(
+    base: Path, monitor: FakeDaemon, capsys: Out
+) -> None:
+    assert run(base, "ping") == 0
+    assert run(base, "stop") == run(base, "set", "one", "banip", "192.0.2.1") == 255
+    assert capsys.readouterr().err.count("(you must be root)") == 2
+    assert monitor.commands == [["ping"]]
+
+
+# Events ------------------------------------------------------------------------
+
+
+def lines(*objects: object) -> bytes:
+    return b"".join(json.dumps(one).encode() + b"\n" for one in objects)
+
+
+@pytest.mark.parametrize("at", ["daemon", "monitor"])
+def test_watch_prints_what_it_is_told_until_the_server_ends(
+    at: str, base: Path, request: pytest.FixtureRequest, capsys: Out
+) -> None:
+    told = [{"kind": "banned", "id": "192.0.2.1"}, {"kind": "found", "id": "\x7f\x1b[2J\n"}]
+    fake = request.getfixturevalue(at)
+    fake.answers = lambda words: result("watching") + lines(*told)
+    assert run(base, "watch", "--kind", "banned") == 255
+    out, err = capsys.readouterr()
+    assert [json.loads(line) for line in out.splitlines()] == told
+    assert "\x7f" not in out and out.isascii()
+    assert "the server has ended" in err
+    assert fake.commands == [["watch", "--kind", "banned"]]
+
+
+def test_watch_tells_a_refusal(base: Path, daemon: FakeDaemon, capsys: Out) -> None:
+    daemon.answers = lambda words: refused("'x' is no kind of event")
+    assert run(base, "watch", "--kind", "x") == 255
+    assert capsys.readouterr().out == "'x' is no kind of event\n"
+
+
+def test_an_interrupt_is_the_usual_end_of_watching(base: Path, daemon: FakeDaemon) -> None:
+    daemon.answers = lambda words: result("watching") + lines({"kind": "banned"}) * 20_000
+    call = f"client.main(['-c', {str(base)!r}, 'watch'])"
+    code = f"from fail2ban.cli import client; raise SystemExit({call})"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert b"banned" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.wait(30) == 0
+
+
+# Why ---------------------------------------------------------------------------
+
+WHY = {"schema": 1, "id": "192.0.2.1", "now": 1.0, "events": [], "bans": []}
+
+
+def test_why_is_laid_out(base: Path, daemon: FakeDaemon, capsys: Out) -> None:
+    daemon.answers = lambda words: result(WHY)
+    assert run(base, "why", "192.0.2.1") == 0
+    assert capsys.readouterr().out.endswith("Now:\n  it is not banned\n")
+    assert run(base, "--json", "why", "192.0.2.1", "one") == 0
+    assert json.loads(capsys.readouterr().out) == WHY
+    assert daemon.commands == [["why", "192.0.2.1"], ["why", "192.0.2.1", "one"]]
+
+
+def test_why_not_is_laid_out(base: Path, daemon: FakeDaemon, capsys: Out) -> None:
+    check = {"jail": "one", "verdict": "not running"}
+    daemon.answers = lambda words: result({**WHY, "checks": [check], "new": "part"})
+    assert run(base, "why-not", "192.0.2.1") == 0
+    assert "[one] this section does not run" in capsys.readouterr().out
+
+
+def test_why_needs_somebody(base: Path, daemon: FakeDaemon, capsys: Out) -> None:
+    assert run(base, "why") == run(base, "why", "a", "b", "c") == 255
+    assert "expected why ADDRESS [JAIL]" in capsys.readouterr().err
+    assert daemon.commands == []
+
+
+def test_an_answer_of_another_shape_is_no_answer(
+    base: Path, daemon: FakeDaemon, capsys: Out
+) -> None:
+    daemon.answers = lambda words: result({**WHY, "bans": 5})
+    assert run(base, "why", "192.0.2.1") == 255
+    assert "makes no sense" in capsys.readouterr().err
+
+
+# Schemas -----------------------------------------------------------------------
+
+
+def test_programs_get_the_schema_and_people_the_usual_shape(base: Path, daemon: FakeDaemon) -> None:
+    assert run(base, "--json", "version") == run(base, "version") == 0
+    assert [request.get("schema") for request in daemon.requests] == [1, None]
+
+
+@pytest.mark.parametrize("command", client.OURS)
+def test_every_command_of_ours_is_in_the_usage_and_can_be_run(command: str) -> None:
+    assert f"\n  {command} " in client.USAGE
+    assert callable(importlib.import_module(client.OURS[command]).run)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 
 import fail2ban
 from fail2ban.control.commands import COMMANDS, GET, SET, Commands
-from fail2ban.control.host import NoJail, Refused, Standing
+from fail2ban.control.host import Held, NoJail, Refused, Regard, Standing
 from fail2ban.enforce.tags import Counts
 from fail2ban.errors import ConfigError, Fail2BanError
+from fail2ban.events import Event
+from fail2ban.health.facts import Health
 from fail2ban.records import (
     Ban,
     Id,
@@ -28,6 +31,7 @@ from fail2ban.records import (
     Origin,
     Problem,
     Settings,
+    StoreSettings,
     Ticket,
 )
 from tests.helpers import NOW, jail_settings
@@ -51,6 +55,7 @@ class FakeHost:
         self.done: list[object] = []
         self.problems: list[Problem] = []
         self.ignored: set[Id] = set()
+        self.store: StoreSettings | None = StoreSettings(file="/f2b.sqlite3")
 
     def jails(self) -> list[str]:
         return sorted(self.running)
@@ -97,9 +102,50 @@ class FakeHost:
         self.done.append(("attempt", name, ip, tuple(lines)))
         return ip not in self.ignored
 
-    def reload(self) -> list[Problem]:
-        self.done.append("reload")
-        return self.problems
+    def enforce(self, name: str, action: str, id: Id, ban: bool) -> None:
+        self.done.append(("enforce", name, action, id, ban))
+
+    def idle(self, name: str, on: bool) -> None:
+        self.done.append(("idle", name, on))
+
+    def add_jail(self, settings: JailSettings) -> None:
+        self.running[settings.name] = settings
+        self.bans[settings.name] = []
+
+    def start_jail(self, name: str) -> None:
+        self.jail(name)
+        self.done.append(("start", name))
+
+    def stop_jail(self, name: str) -> None:
+        self.jail(name)
+        self.done.append(("stop", name))
+
+    def reload(self, jail: str = "", restart: bool = False, unban: bool = False) -> list[Problem]:
+        flags = [flag for flag, on in (("restart", restart), ("unban", unban)) if on]
+        self.done.append(" ".join(["reload", *flags, *([jail] if jail else [])]))
+        if self.problems:
+            raise ConfigError(self.problems)
+        if jail and jail not in self.running:
+            raise NoJail(jail)
+        return []
+
+    def database(self) -> StoreSettings | None:
+        return self.store
+
+    def change_database(self, settings: StoreSettings) -> None:
+        self.store = settings
+
+    def held(self, name: str) -> list[Held]:
+        return [Held(ban, "applied") for ban in self.standing(name).bans]
+
+    def regard(self, name: str, id: Id) -> Regard:
+        return Regard("ip" if id in self.ignored else None)
+
+    def why(self, id: Id) -> list[Event]:
+        return []
+
+    def health(self) -> Health:
+        return Health(NOW, NOW, fail2ban.__version__)
 
     def stop(self) -> None:
         self.done.append("stop")
@@ -153,17 +199,59 @@ def test_stop_ends_the_daemon(run: Run, host: FakeHost) -> None:
     assert host.done == ["stop"]
 
 
-def test_a_section_cannot_be_stopped_or_added_and_starting_a_running_one_is_no_error(
-    run: Run, host: FakeHost
-) -> None:
-    assert run("start one") is None
-    for line in ("stop one", "add one polling", "add three polling"):
-        with pytest.raises(Refused):
-            run(line)
-    for line in ("start nope", "stop nope"):
+def test_a_section_is_stopped_started_and_put_to_rest(run: Run, host: FakeHost) -> None:
+    assert run("stop one") is run("start one") is None
+    assert run("set one idle on") is True
+    assert run("set one idle off") is False
+    assert host.done == [
+        ("stop", "one"), ("start", "one"), ("idle", "one", True), ("idle", "one", False),
+    ]  # fmt: skip
+    for line in ("start nope", "stop nope", "set nope idle on"):
         with pytest.raises(NoJail):
             run(line)
-    assert host.done == []
+
+
+def test_an_added_section_has_nothing_but_the_usual_limits(run: Run, host: FakeHost) -> None:
+    assert run("add five polling") == "five"
+    assert run("add six systemd") == "six"
+    assert run("add seven") == "seven"
+    assert run("status") == [
+        ("Number of jail", 5),
+        ("Jail list", "five, one, seven, six, two"),
+    ]
+    for option, value in (
+        ("bantime", 600), ("findtime", 600), ("maxretry", 3), ("usedns", "warn"),
+        ("ignoreself", True), ("logpath", []), ("failregex", []), ("actions", []),
+    ):  # fmt: skip
+        assert run(f"get five {option}") == value
+    assert host.running["five"].journal is None
+    assert host.running["six"].journal == JournalSettings()
+    assert run("set five addfailregex by<HOST>$") != []
+    assert run("set five addlogpath /five.log") == ["/five.log"]
+
+
+@pytest.mark.parametrize("line", ["add", "add five rubbish", "add --all", "add five polling x"])
+def test_a_section_that_cannot_be_is_not_added(run: Run, host: FakeHost, line: str) -> None:
+    with pytest.raises(Refused):
+        run(line)
+    assert run("status") == [("Number of jail", 2), ("Jail list", "one, two")]
+
+
+def test_the_database_is_told_and_changed_but_for_its_file(run: Run, host: FakeHost) -> None:
+    assert run("get dbfile") == "/f2b.sqlite3"
+    assert run("get dbpurgeage") == 86400 and run("get dbmaxmatches") == 10
+    assert run("set dbpurgeage 1.5h") == run("get dbpurgeage") == 5400
+    assert run("set dbmaxmatches 3") == run("get dbmaxmatches") == 3
+    for path in ("/other.sqlite3", "None"):
+        with pytest.raises(Refused, match="^Cannot change database when there are jails present$"):
+            run(f"set dbfile {path}")
+    host.running = {}
+    with pytest.raises(Refused, match="dbfile cannot be changed while we run"):
+        run("set dbfile /other.sqlite3")
+    assert run("set dbfile /f2b.sqlite3") == "/f2b.sqlite3"
+    for line in ("dbpurgeage x", "dbmaxmatches -1", "dbfile x", "dbfile"):
+        with pytest.raises(Refused):
+            run(f"set {line}")
 
 
 @pytest.mark.parametrize("line", ["nonsense", "unban", "Status", "--all", "sleep 5"])
@@ -259,12 +347,12 @@ def test_what_is_fixed_can_be_asked_for_but_not_changed(run: Run) -> None:
             run(line)
 
 
-def test_without_a_database_its_options_have_no_value(run: Run) -> None:
+def test_without_a_database_its_options_have_no_value(run: Run, host: FakeHost) -> None:
+    host.store, host.running = None, {}
     for option, value in (("dbfile", "None"), ("dbpurgeage", "2d"), ("dbmaxmatches", "3")):
         assert run(f"get {option}") is None
         assert run(f"set {option} {value}") is None
-    with pytest.raises(Refused, match="no database"):
-        run("set dbfile /x.sqlite3")
+    assert host.store is None
 
 
 # How it stands ---------------------------------------------------------------
@@ -453,7 +541,6 @@ def test_a_setting_is_shown_and_changed(
         "ignorecache size=3",
         "logencoding rubbish",
         "logtimezone Europe/Paris",
-        "idle on",
         "idle x",
         "bantime 1 2",
         "bantime.factor 2",
@@ -469,7 +556,13 @@ def test_a_setting_is_shown_and_changed(
         "delfailregex x",
         "delignoreregex 0",
         "addjournalmatch _COMM=x",
-        "addaction other",
+        "addaction one",
+        "addaction other /a/smtp.py",
+        "addaction other /a/smtp.py rubbish",
+        "addaction other /a/smtp.py []",
+        "addaction other /a/badips.py {}",
+        'addaction other /a/smtp.py {"hots":"x"}',
+        'addaction other /a/smtp.py {"matches":"x"}',
         "delaction nope",
         "action one actionban",
         "action one word x",
@@ -488,10 +581,7 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(
     assert host.running == before
 
 
-def test_idle_off_changes_nothing(run: Run, host: FakeHost) -> None:
-    before = dict(host.running)
-    assert run("set one idle off") is False
-    assert host.running == before
+def test_whether_a_section_rests_cannot_be_asked_for(run: Run, host: FakeHost) -> None:
     with pytest.raises(Refused, match="no get action"):
         run("get one idle")
 
@@ -620,10 +710,69 @@ def test_actions_and_their_properties_are_listed(run: Run) -> None:
     assert {"actionban", "actionprolong", "actname", "name", "timeout"} <= set(properties)
     for name in properties:
         run(f"get one action one {name}")
-    with pytest.raises(Refused, match="^Invalid Action name: nope$"):
+    with pytest.raises(Refused, match="^'Invalid Action name: nope'$"):
         run("get one actionproperties nope")
-    with pytest.raises(Refused, match="no methods"):
-        run("get one actionmethods one")
+    assert run("get one actionmethods one") == ["ban", "unban"]
+
+
+def test_commands_of_an_action_are_called_for_somebody(run: Run, host: FakeHost) -> None:
+    assert run('set one action one ban {"aInfo":{"ip":"192.0.2.1"}}') is None
+    assert run('set one action one unban {"aInfo":{"ip":"192.0.2.2"}}') is None
+    assert host.done == [
+        ("enforce", "one", "one", ONE, True),
+        ("enforce", "one", "one", TWO, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("ban", "names nobody; expected"),
+        ('ban {"aInfo":{"ip":7}}', "names nobody; expected"),
+        ('ban {"aInfo":[]}', "names nobody; expected"),
+        ("ban rubbish", "is no object of JSON"),
+        ("ban [1]", "is no object of JSON"),
+        ('ban {"aInfo":{"ip":"192.0.2.999"}}', "192.0.2.999"),
+        ("start", "start of one cannot be called by hand; expected reload --restart one"),
+        ("flush", "expected set one unbanip, or unban --all"),
+        ("consistencyCheck", "the daemon does that when it is due"),
+        ("nomethod", "Sorry but the command is invalid"),
+    ],
+)
+def test_what_an_action_cannot_do_by_hand_is_refused(
+    run: Run, host: FakeHost, said: str, reason: str
+) -> None:
+    with pytest.raises(Refused, match=re.escape(reason)):
+        run(f"set one action one {said}")
+    assert host.done == []
+
+
+def test_an_added_action_gets_its_commands_one_by_one(host: FakeHost) -> None:
+    commands = Commands(host)
+    assert commands.execute(["set", "one", "addaction", "new"]) == "new"
+    assert commands.execute(["get", "one", "actions"]) == ["one", "new"]
+    action = host.running["one"].actions[1]
+    assert not (action.enforces or action.ban or action.start)
+    commands.execute(["set", "one", "action", "new", "actionban", "echo <ip>"])
+    assert not host.running["one"].actions[1].enforces  # it tells
+    commands.execute(["set", "one", "action", "new", "actionunban", "echo not <ip>"])
+    assert host.running["one"].actions[1].enforces
+    with pytest.raises(Refused, match="^Action new already exists$"):
+        commands.execute(["set", "one", "addaction", "new"])
+
+
+def test_an_action_that_mails_is_added_with_its_options(host: FakeHost) -> None:
+    options = '{"host": "mx.example:2525", "dest": "a@example, b@example", "ssl": true}'
+    commands = Commands(host)
+    assert commands.execute(["set", "one", "addaction", "mail", "/x/smtp.py", options]) == "mail"
+    action = host.running["one"].actions[1]
+    assert action.mail == MailActionSettings(
+        host="mx.example:2525", to=("a@example", "b@example"), tls=True
+    )
+    assert not action.enforces
+    assert commands.execute(["get", "one", "actionmethods", "mail"]) == []
+    with pytest.raises(Refused, match="cannot be called by hand"):
+        commands.execute(["set", "one", "action", "mail", "ban", '{"aInfo": {"ip": "192.0.2.1"}}'])
 
 
 def test_properties_of_an_action_are_shown_and_changed(host: FakeHost) -> None:
@@ -637,6 +786,7 @@ def test_properties_of_an_action_are_shown_and_changed(host: FakeHost) -> None:
     assert commands.execute([*tell, "timeout", "2m"]) == 120
     action = host.running["one"].actions[0]
     assert (action.ban.any, action.ban.ip6, action.timeout) == ("echo <ip>", "echo <ip>", 120.0)
+    assert commands.execute([*tell, "actionstart", "a <name> <actname>"]) == "a one one"
     assert action.unban.any == "unban one <ip>"
 
 
@@ -660,14 +810,24 @@ def test_an_action_is_taken_away_alone(run: Run, host: FakeHost) -> None:
 # Reload ----------------------------------------------------------------------
 
 
-def _problem(section: str, severity: str = "error") -> Problem:
-    return Problem(Origin("jail.conf", 3), section, "filter", "is broken", severity)  # type: ignore[arg-type]
+def _problem(section: str) -> Problem:
+    return Problem(Origin("jail.conf", 3), section, "filter", "is broken")
 
 
-@pytest.mark.parametrize("line", ["reload", "reload --all", "reload one", "reload --restart one"])
-def test_reload_reads_everything(run: Run, host: FakeHost, line: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "done"),
+    [
+        ("reload", "reload"),
+        ("reload --all", "reload"),
+        ("reload --restart --unban", "reload restart unban"),
+        ("reload one", "reload one"),
+        ("reload --restart one", "reload restart one"),
+        ("reload --unban --if-exists one", "reload unban one"),
+    ],
+)
+def test_reload_passes_on_what_is_meant(run: Run, host: FakeHost, line: str, done: str) -> None:
     assert run(line) == "OK"
-    assert host.done == ["reload"]
+    assert host.done == [done]
 
 
 def test_reload_understands_flags_and_commands_in_lists(host: FakeHost) -> None:
@@ -675,19 +835,17 @@ def test_reload_understands_flags_and_commands_in_lists(host: FakeHost) -> None:
     stream = [["set", "loglevel", "DEBUG"], ["add", "one", "polling"]]
     assert commands.execute(["reload", "--all", [], stream]) == "OK"
     assert commands.execute(["reload", "one", ["--restart", "--unban"], stream]) == "OK"
-    assert host.done == ["reload", ("unban", ("one",), None), "reload"]
+    assert host.done == ["reload", "reload restart unban one"]
     assert host.log.level == 20
 
 
-def test_reload_with_unban_lifts_first(run: Run, host: FakeHost) -> None:
-    assert run("reload --unban") == "OK"
-    assert host.done == [("unban", ("one", "two"), None), "reload"]
-
-
-def test_reload_of_a_section_that_is_not_there_is_told(run: Run, host: FakeHost) -> None:
+def test_reload_of_a_section_that_does_not_run_is_asked_for_apart(run: Run, host: FakeHost) -> None:
     with pytest.raises(NoJail, match="'nope'"):
         run("reload --unban nope")
-    assert run("reload --if-exists nope") == "OK"
+    assert host.done == []
+    with pytest.raises(NoJail, match="'nope'"):
+        run("reload --if-exists nope")
+    assert host.done == ["reload nope"]
 
 
 @pytest.mark.parametrize("line", ["reload --rubbish", "reload one two", "reload --all one"])
@@ -697,12 +855,10 @@ def test_reload_refuses_what_it_does_not_know(run: Run, host: FakeHost, line: st
     assert host.done == []
 
 
-def test_reload_tells_errors_of_what_was_asked_for(run: Run, host: FakeHost) -> None:
-    host.problems = [_problem("two"), _problem("one", "warning")]
-    assert run("reload one") == "OK"
-    for line in ("reload", "reload two"):
-        with pytest.raises(Refused, match=r"^jail.conf:3: \[two\] filter: is broken$"):
-            run(line)
+def test_reload_tells_why_it_was_not_done(run: Run, host: FakeHost) -> None:
+    host.problems = [_problem("two")]
+    with pytest.raises(ConfigError, match=r"^jail.conf:3: \[two\] filter: is broken$"):
+        run("reload")
 
 
 @pytest.mark.parametrize("character", ["\0", "\ud800"])

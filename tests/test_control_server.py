@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import json
 import os
 import pickle
@@ -13,16 +14,22 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fail2ban.control.asking import only_asking
 from fail2ban.control.connection import PATIENCE, PAUSE
+from fail2ban.control.door import MAX_CLIENTS, MAX_WATCHERS, Door
 from fail2ban.control.host import NoJail, Refused
 from fail2ban.control.plain import MAX_BYTES
-from fail2ban.control.server import MAX_CLIENTS, ControlServer
+from fail2ban.control.server import ControlServer
+from fail2ban.control.socketfile import SocketFile
+from fail2ban.control.watching import MOST_EVENTS, Watch
 from fail2ban.control.wire import CLOSE, END
+from fail2ban.events import Events
 
 LONG = 20.0  # seconds; only waited for when a test fails
 PING = b'{"command": ["ping"]}\n'
@@ -38,20 +45,29 @@ class FakeClock:
 
 
 class Daemon:
-    """A server with its thread, and what its commands do."""
+    """A server with its thread, and what its commands do.
+
+    Attributes:
+        path, monitor: where all can be said, and where one can only ask.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.monitor = path, path.with_suffix(".monitor")
         self.clock = FakeClock()
+        self.events = Events(self.clock)
         self.commands: list[list[object]] = []
         self.begun, self.go_on = threading.Event(), threading.Event()
-        self.server = ControlServer(str(path), self.execute, self.clock)
+        doors = [
+            Door(SocketFile(str(self.path)), self.execute),
+            Door(SocketFile(str(self.monitor)), only_asking(self.execute)),
+        ]
+        self.server = ControlServer(doors, self.events, self.clock)
         self.server.open()
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.server.run, args=(self.stop,), daemon=True)
         self.thread.start()
 
-    def execute(self, words: list[object]) -> object:
+    def execute(self, words: list[object], schema: int | None) -> object:
         self.commands.append(words)
         match words:
             case ["ping"]:
@@ -77,6 +93,10 @@ class Daemon:
             case ["stop"]:
                 self.stop.set()
                 return None
+            case ["watch", *kinds]:
+                return Watch(kinds=frozenset(map(str, kinds)))
+            case ["version"]:
+                return schema
         raise Exception("Invalid command")  # noqa: TRY002
 
     def pass_time(self, seconds: float) -> None:
@@ -106,10 +126,10 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 
 class Client:
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, path: Path | None = None) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(str(path or daemon.path))  # waits if there is a crowd
         self.socket.settimeout(LONG)
-        self.socket.connect(str(daemon.path))
         self.file = self.socket.makefile("rb")
 
     def __enter__(self) -> Client:
@@ -144,6 +164,11 @@ class Client:
         except ConnectionResetError:
             pass
         return True
+
+
+def closed(path: Path) -> ControlServer:
+    """Return a server that does nothing yet."""
+    return ControlServer([Door(SocketFile(str(path)), lambda words, schema: None)])
 
 
 def assert_serves(daemon: Daemon) -> None:
@@ -364,10 +389,262 @@ def test_no_room_for_a_client_is_waited_out(
         patch.setattr(socket.socket, "accept", accept)
         client = Client(daemon)
         assert full.wait(LONG)
+    while "no room for a client" not in caplog.text:
+        time.sleep(0.001)
     with client:
         daemon.pass_time(1.0)
         assert client.ask("ping") == PONG
     assert caplog.text.count("no room for a client: Too many open files") == 1
+
+
+# Those who may only ask.
+
+
+def test_who_may_only_ask_is_answered_and_changes_nothing(daemon: Daemon) -> None:
+    with Client(daemon, daemon.monitor) as client:
+        assert client.ask("ping") == PONG
+        assert client.ask("status")["ok"]
+        refusal = client.ask("stop")
+        assert refusal["kind"] == "ReadOnly" and "'stop' is no question" in refusal["error"]
+        client.send(pickle.dumps(["set", "one", "bantime", 1]) + END)
+        status, error = client.pickled()
+        assert status == 1 and "only answers questions" in str(error)
+    assert daemon.commands == [["ping"], ["status"]]
+
+
+def test_questions_are_answered_while_a_command_takes_its_time(daemon: Daemon) -> None:
+    with Client(daemon) as slow, Client(daemon, daemon.monitor) as monitor:
+        slow.send(b'{"command": ["wait"]}\n')
+        assert daemon.begun.wait(LONG)
+        assert monitor.ask("ping") == PONG
+        daemon.go_on.set()
+        assert slow.line()["result"] == "waited"
+
+
+def test_ten_thousand_who_may_only_ask_keep_nobody_from_steering(daemon: Daemon) -> None:
+    crowd = []
+    with Client(daemon) as witness, contextlib.ExitStack() as held:
+        for number in range(10_000):
+            client = held.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(str(daemon.monitor))
+            with contextlib.suppress(BrokenPipeError):
+                client.send(chr(ord("a") + number % 26).encode())
+            crowd.append(client)
+            if len(crowd) == 500:
+                crowd.pop(0).close()
+            if number % 1000 == 0:
+                assert witness.ask("ping") == PONG
+                assert_serves(daemon)
+        with Client(daemon, daemon.monitor) as late:
+            assert late.ask("ping") == PONG
+        assert witness.ask("ping") == PONG
+
+
+def test_a_group_may_use_a_socket_and_nobody_else(tmp_path: Path) -> None:
+    group = grp.getgrgid(os.getgid()).gr_name
+    path, old = tmp_path / "run" / "m.sock", os.umask(0o077)
+    try:
+        listener = SocketFile(str(path), group).open()
+    finally:
+        os.umask(old)
+    listener.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    assert path.stat().st_gid == os.getgid()
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
+
+
+def test_a_group_that_is_none_is_named_and_no_socket_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "m.sock"
+    with pytest.raises(OSError, match="there is no group nosuchgroup"):
+        SocketFile(str(path), "nosuchgroup").open()
+    assert not path.exists()
+
+
+def test_one_socket_that_cannot_be_made_costs_the_other_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "f.monitor").write_text("precious")
+    daemon = Daemon(tmp_path / "f.sock")
+    assert f"no client can talk to us at {tmp_path}/f.monitor" in caplog.text
+    assert_serves(daemon)
+    daemon.end()
+
+
+def test_a_socket_that_was_inherited_is_used_and_left(tmp_path: Path) -> None:
+    path = tmp_path / "f.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        door = Door(SocketFile(str(path), inherited=listener.dup()), lambda words, schema: "here")
+        server, stop = ControlServer([door]), threading.Event()
+        server.open()
+        thread = threading.Thread(target=server.run, args=(stop,), daemon=True)
+        thread.start()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(LONG)
+            client.connect(str(path))
+            client.send(PING)
+            assert b"here" in client.recv(1000)
+        stop.set()
+        server.wake()
+        thread.join(LONG)
+        server.close()
+        assert path.exists()
+
+
+# Those who watch.
+
+
+def watching(client: Client, *kinds: str) -> Client:
+    assert client.ask("watch", *kinds) == {"ok": True, "result": "watching"}
+    return client
+
+
+@pytest.mark.parametrize("door", ["path", "monitor"])
+def test_who_watches_is_sent_what_happens(daemon: Daemon, door: str) -> None:
+    with Client(daemon, getattr(daemon, door)) as client:
+        watching(client)
+        daemon.events.tell("banned", "one", ip_address("192.0.2.1"), start=1.0, end=None)
+        daemon.events.tell("found", "one", "\x1b[2J", lines=["a\nline"], time=2.0)
+        assert client.line() == {
+            "time": daemon.clock.now,
+            "kind": "banned",
+            "jail": "one",
+            "id": "192.0.2.1",
+            "facts": {"start": 1.0, "end": None},
+        }
+        second = client.line()
+        assert (second["id"], second["facts"]["lines"]) == ("\x1b[2J", ["a\nline"])
+
+
+def test_who_watches_sees_only_what_he_asked_for(daemon: Daemon) -> None:
+    with Client(daemon) as client:
+        watching(client, "banned")
+        daemon.events.tell("found", "one")
+        daemon.events.tell("banned", "one")
+        assert client.line()["kind"] == "banned"
+
+
+def test_commands_go_on_while_somebody_watches(daemon: Daemon) -> None:
+    with Client(daemon) as client:
+        watching(client)
+        assert_serves(daemon)
+        daemon.pass_time(PAUSE * 10)
+        assert_serves(daemon)
+        daemon.events.tell("unbanned")
+        assert client.line()["kind"] == "unbanned"
+
+
+def test_who_watches_and_does_not_read_loses_events_and_is_told_how_many(daemon: Daemon) -> None:
+    with Client(daemon) as client:
+        watching(client)
+        for number in range(20_000):
+            daemon.events.tell("found", "one", lines=["x" * 100], number=number)
+        assert_serves(daemon)
+        daemon.events.tell("unbanned")
+        seen, lost = -1, 0
+        while (line := client.line()).get("kind") != "unbanned":
+            if "lost" in line:
+                lost += line["lost"]
+                seen += line["lost"]
+            else:
+                seen += 1
+                assert line["facts"]["number"] == seen
+        assert seen == 20_000 - 1 and lost > 20_000 / 2
+
+
+def test_events_told_by_many_threads_arrive_once_each(daemon: Daemon) -> None:
+    def tell(name: str) -> None:
+        for number in range(100):
+            daemon.events.tell("found", name, number=number)
+
+    with Client(daemon) as client:
+        watching(client)
+        threads = [threading.Thread(target=tell, args=(str(n),)) for n in range(5)]
+        for thread in threads:
+            thread.start()
+        seen = [client.line() for _ in range(500)]
+        for thread in threads:
+            thread.join()
+    for name in "01234":
+        numbers = [one["facts"]["number"] for one in seen if one["jail"] == name]
+        assert numbers == list(range(100))
+
+
+def test_who_has_gone_does_not_watch_any_more(daemon: Daemon) -> None:
+    with Client(daemon) as client:
+        watching(client)
+    with Client(daemon) as silent:
+        watching(silent)
+        silent.send(b"whatever he says\n" * 1000)
+        daemon.see_all()
+        assert_serves(daemon)
+        daemon.events.tell("banned")
+        assert silent.line()["kind"] == "banned"
+    daemon.see_all()
+    daemon.see_all()
+    assert daemon.events._listeners == ()
+
+
+def test_a_crowd_does_not_push_out_who_watches_and_few_may_watch(daemon: Daemon) -> None:
+    with contextlib.ExitStack() as stack:
+        watchers = [
+            watching(stack.enter_context(Client(daemon, daemon.monitor)))
+            for _ in range(MAX_WATCHERS)
+        ]
+        late = stack.enter_context(Client(daemon, daemon.monitor))
+        assert late.ask("watch") == {
+            "ok": False,
+            "error": "too many watch already",
+            "kind": "Refused",
+        }
+        assert late.ask("ping") == PONG
+        for _ in range(3 * MAX_CLIENTS):
+            stack.enter_context(Client(daemon, daemon.monitor)).send(b"half")
+        daemon.events.tell("jail", "one", state="started")
+        assert [one.line()["kind"] for one in watchers] == ["jail"] * MAX_WATCHERS
+        watching(stack.enter_context(Client(daemon)))
+
+
+def test_the_classic_language_has_no_events(daemon: Daemon) -> None:
+    with Client(daemon) as client:
+        client.send(pickle.dumps(["watch"]) + END)
+        status, error = client.pickled()
+        assert status == 1 and "clients that speak JSON" in str(error)
+        assert client.ask("ping") == PONG
+
+
+def test_who_watches_is_let_go_at_the_end(daemon: Daemon) -> None:
+    with Client(daemon) as client:
+        watching(client)
+        daemon.stop.set()
+        daemon.server.wake()
+        assert client.is_closed()
+    daemon.thread.join(LONG)
+    assert daemon.events._listeners == ()
+
+
+def test_the_end_does_not_wait_for_one_who_watches_and_does_not_read(daemon: Daemon) -> None:
+    with Client(daemon) as client:
+        watching(client)
+        for _ in range(20):
+            for _ in range(MOST_EVENTS):
+                daemon.events.tell("found", "one", lines=["x" * 900])
+            assert_serves(daemon)  # as much as the kernel takes was sent
+        before = daemon.clock.now
+        daemon.stop.set()
+        daemon.server.wake()
+        daemon.thread.join(LONG)
+        assert not daemon.thread.is_alive() and daemon.clock.now == before
+
+
+def test_a_schema_that_is_asked_for_reaches_the_command(daemon: Daemon) -> None:
+    with Client(daemon) as client:
+        client.send(b'{"command": ["version"], "schema": 1}\n')
+        assert client.line()["result"] == 1
+        client.send(b'{"command": ["version"], "schema": true}\n')
+        assert client.line()["kind"] == "MessageError"
+        assert client.ask("version")["result"] is None
 
 
 # Beginning and end.
@@ -393,7 +670,7 @@ def test_what_a_dead_daemon_has_left_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_living_daemon_keeps_its_socket(daemon: Daemon) -> None:
-    other = ControlServer(str(daemon.path), lambda words: None)
+    other = closed(daemon.path)
     with pytest.raises(OSError, match="another daemon answers there"):
         other.open()
     other.close()
@@ -410,7 +687,7 @@ def test_a_daemon_that_is_too_busy_to_answer_lives(tmp_path: Path) -> None:
             client.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 client.connect(str(path))
-        server = ControlServer(str(path), lambda words: None)
+        server = closed(path)
         with pytest.raises(OSError, match="another daemon answers there"):
             server.open()
         server.close()
@@ -429,7 +706,7 @@ def test_what_is_no_socket_is_left_alone(
 ) -> None:
     path = tmp_path / "f.sock"
     make(path)
-    server = ControlServer(str(path), lambda words: None)
+    server = closed(path)
     with pytest.raises(OSError, match=why):
         server.open()
     server.close()
@@ -438,7 +715,7 @@ def test_what_is_no_socket_is_left_alone(
 
 def test_a_path_that_is_too_long_or_nowhere_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / ("x" * 200), tmp_path / "a" / "b" / "f.sock"):
-        server = ControlServer(str(path), lambda words: None)
+        server = closed(path)
         with pytest.raises(OSError) as caught:
             server.open()
         server.close()
@@ -488,10 +765,10 @@ def test_the_end_does_not_wait_for_clients_that_do_nothing(daemon: Daemon) -> No
 
 
 def test_what_ends_the_worker_ends_the_server(tmp_path: Path) -> None:
-    def execute(words: list[object]) -> object:
+    def execute(words: list[object], schema: int | None) -> object:
         raise SystemExit("a bug")
 
-    server = ControlServer(str(tmp_path / "f.sock"), execute)
+    server = ControlServer([Door(SocketFile(str(tmp_path / "f.sock")), execute)])
     server.open()
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(tmp_path / "f.sock"))

@@ -22,6 +22,9 @@ from pathlib import Path
 
 import pytest
 
+from fail2ban import sd
+from fail2ban.config import common
+
 CONFIG = Path(__file__).parent.parent / "config"
 
 STAND_IN = """\
@@ -580,13 +583,37 @@ def test_systemd_calls_the_exposure_of_the_unit_low(unit: Path) -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def test_the_unit_and_its_pid_file_agree() -> None:
+def test_the_unit_has_its_pid_file_where_everybody_looks() -> None:
     text = (CONFIG / "fail2ban.service").read_text()
-    pidfile = re.search(r"^PIDFile=(.*)$", text, re.MULTILINE)
-    assert pidfile is not None
-    assert f" -p {pidfile[1]} " in text
     # /var/run is /run, where `-k` and the rotation look.
-    assert pidfile[1] == "/run/fail2ban.pid"
+    assert re.search(r"^ExecStart=/usr/bin/fail2ban -p /run/fail2ban\.pid ", text, re.MULTILINE)
+
+
+def test_the_unit_feeds_the_watchdog_often_enough() -> None:
+    text = (CONFIG / "fail2ban.service").read_text()
+    seconds = re.search(r"^WatchdogSec=([0-9]+)$", text, re.MULTILINE)
+    assert seconds is not None
+    assert int(seconds[1]) >= 4 * sd.LONGEST_INTERVAL
+
+
+@needs_systemd
+def test_systemd_accepts_the_socket_without_a_word(unit: Path) -> None:
+    shutil.copy(CONFIG / "fail2ban.socket", unit.parent)
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit.parent / "fail2ban.socket")],
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{unit.parent}:"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_systemd_listens_where_clients_look() -> None:
+    text = (CONFIG / "fail2ban.socket").read_text()
+    assert f"\nListenStream={common.SOCKET_PATH.removeprefix('/var')}\n" in text
+    assert "\nSocketMode=0600\n" in text
+    assert f"\nFileDescriptorName={sd.CONTROL}\n" in text
 
 
 # Rotation ---------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from fail2ban.cli import main as program
 from fail2ban.cli.main import main
+from fail2ban.plan import Plan
 
 
 @pytest.fixture
@@ -82,3 +83,15 @@ def test_mistake_in_a_tree_fails_the_check_with_its_place(
     write(base / "filter.d/web.conf", "[Definition]\nfailregex = ^ (<HOST>$\n")
     assert main(["--check", "-c", str(base)]) == 78
     assert f"{base}/filter.d/web.conf:2: " in capsys.readouterr().err
+
+
+def test_trial_of_a_tree_leaves_the_database_of_the_real_daemon_alone(
+    etc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr(program, "start", lambda plan, read: plans.append(plan) or 0)
+    base = make_tree(etc)
+    assert main(["-c", str(base)]) == main(["-c", str(base), "-d"]) == 0
+    earnest, trial = (plan.settings for plan in plans)
+    assert earnest is not None and earnest.store is not None
+    assert trial is not None and trial.store is None and trial.firewall.dryrun

@@ -283,7 +283,7 @@ def test_a_message_may_be_so_long_and_no_longer(end: bytes) -> None:
 
 def test_a_line_is_a_command() -> None:
     body = b'{"command": ["set", "sshd", "x", 1, 2.5, true, null, ["a"]], "id": 7}'
-    assert Lines().command(body) == ["set", "sshd", "x", 1, 2.5, True, None, ["a"]]
+    assert Lines().request(body).words == ["set", "sshd", "x", 1, 2.5, True, None, ["a"]]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_a_line_is_a_command() -> None:
 )
 def test_a_line_that_is_no_command_is_refused_with_a_reason(body: bytes, why: str) -> None:
     with pytest.raises(MessageError, match=why):
-        Lines().command(body)
+        Lines().request(body)
 
 
 @given(PLAIN)
@@ -383,7 +383,7 @@ def test_an_error_can_really_be_unpickled() -> None:
 
 def test_what_cannot_be_read_is_answered_by_a_text() -> None:
     with pytest.raises(MessageError) as caught:
-        Classic().command(b"garbage")
+        Classic().request(b"garbage")
     assert read_answer(Classic().error(caught.value)).startswith("ERROR: the pickle ")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from fail2ban.cli import health
 from fail2ban.cli.layouts import NotLaidOut, branches, flat, items, pairs, status_lines
 from fail2ban.cli.statstable import table
 from fail2ban.text import printable
@@ -90,8 +91,11 @@ def _stopped(words: Sequence[str], result: object) -> str:
 
 _COMMANDS: dict[str, Layout] = {
     "add": _added,
+    "alarms": health.lay_out_alarms,
     "echo": _echo,
     "flushlogs": _flushed,
+    "health": health.lay_out_health,
+    "metrics": health.lay_out_metrics,
     "ping": _ping,
     "start": _started,
     "status": _status,

@@ -7,19 +7,21 @@ Source: jail-conf.md sections 12.1 to 12.3.
 
 from __future__ import annotations
 
-import json
+import importlib
 import os
 import shlex
 import sys
-import time
 from collections.abc import Callable, Sequence
 
 from fail2ban import __version__
 from fail2ban.cli import starting, tasks
 from fail2ban.cli.beautify import beautify
 from fail2ban.cli.client_usage import USAGE
-from fail2ban.cli.connection import Refusal, ask
+from fail2ban.cli.connection import Refusal
 from fail2ban.cli.flags import DONE, FAILED, Flags, Program, fail
+from fail2ban.cli.output import json_text, log_error
+from fail2ban.cli.questions import answer
+from fail2ban.control.schema import VERSION, versioned
 from fail2ban.errors import Fail2BanError
 from fail2ban.records import Settings
 from fail2ban.text import printable
@@ -70,7 +72,7 @@ def _dialogue(flags: Flags, daemon: Settings) -> int:
             print()
             return DONE
         except ValueError as error:  # a quote is not closed
-            _log(str(error))
+            log_error(str(error))
             continue
         if words in (["exit"], ["quit"]):
             return DONE
@@ -86,15 +88,30 @@ def _command(flags: Flags, daemon: Settings, words: Sequence[str]) -> int:
                 print(flags.program.usage)
                 return DONE
             case ["start"] | ["stop"] | ["restart"]:
-                return _show(flags, words, _OWN[words[0]](flags, daemon))
+                done = _OWN[words[0]](flags, daemon)
+                return _show(flags, words, versioned({"result": done}) if flags.json else done)
+        if words[0] in OURS:
+            run: Run = importlib.import_module(OURS[words[0]]).run
+            return run(flags, daemon, words)
         sent, timeout = _to_send(words)
-        return _show(flags, sent, ask(daemon.socket, sent, timeout))
+        return _show(flags, sent, answer(daemon, sent, VERSION if flags.json else None, timeout))
     except Refusal as refusal:
         _show_refusal(flags, refusal)
     except Fail2BanError as error:
-        _log(str(error))
+        log_error(str(error))
     return FAILED
 
+
+#: Does what the words say, the command's name first; returns the exit status.
+Run = Callable[[Flags, Settings, Sequence[str]], int]
+#: Command -> the module that does all of it, with a function `run`; imported when needed.
+OURS = {
+    "replay": "fail2ban.cli.replay",
+    "top": "fail2ban.cli.top",
+    "watch": "fail2ban.cli.watch",
+    "why": "fail2ban.cli.why",
+    "why-not": "fail2ban.cli.why",
+}
 
 _OWN: dict[str, Callable[[Flags, Settings], object]] = {
     "start": starting.start,
@@ -128,7 +145,7 @@ def _seconds(text: str) -> float:
 
 def _show(flags: Flags, words: Sequence[str], result: object) -> int:
     if flags.json:
-        print(_json(result))
+        print(json_text(result))
     else:
         print(beautify(words, result, fancy="utf" in (sys.stdout.encoding or "").lower()))
     return DONE
@@ -136,23 +153,8 @@ def _show(flags: Flags, words: Sequence[str], result: object) -> int:
 
 def _show_refusal(flags: Flags, refusal: Refusal) -> None:
     if flags.json:
-        print(_json({"error": str(refusal), "kind": refusal.kind}))
+        print(json_text({"error": str(refusal), "kind": refusal.kind}))
     else:
         for line in str(refusal).split("\n"):
             print(printable(line))
-    _log(f"NOK: ({str(refusal)!r},)")
-
-
-def _json(result: object) -> str:
-    """Write JSON that no terminal obeys; DEL is the one thing that it leaves as it is."""
-    return json.dumps(result).replace("\x7f", "\\u007f")
-
-
-def _log(text: str) -> None:
-    """Write an error as a line of a log."""
-    sys.stdout.flush()  # so that the answers of a dialogue stay in their order
-    now = time.time()
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
-    head = f"{stamp},{int(now % 1 * 1000):03d} {'fail2ban':<23} [{os.getpid()}]: ERROR  "
-    for line in text.split("\n"):
-        print(f"{head} {printable(line)}", file=sys.stderr)
+    log_error(f"NOK: ({str(refusal)!r},)")

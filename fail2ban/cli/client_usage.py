@@ -9,7 +9,7 @@ Usage: fail2ban-client [OPTIONS] COMMAND
 
 Ask the running daemon what it does, change it, start and end it.
 
-  -c, --conf DIR          configuration directory (/etc/fail2ban)
+  -c, --conf PATH         configuration: a directory (/etc/fail2ban), or a file of 0.6
   -s, --socket FILE       control socket, instead of the one of fail2ban.conf
   -p, --pidfile FILE      PID file
       --loglevel LEVEL    for start: CRITICAL, ERROR, WARNING, NOTICE, INFO or DEBUG
@@ -51,6 +51,14 @@ How it stands:
   stats                   a table of all jails
   banned                  who is banned, for each jail
   banned ID...            in which jails each is banned
+  why ID [JAIL]           what was decided about it and done, when, and why
+  why-not ID [JAIL]       the same, and what keeps it from being banned in each jail
+  top [--once]            a live view; q ends it
+  watch [--jail JAIL]... [--kind KIND]...
+                          what happens, as it happens, one JSON object a line
+  health                  all that is known about the daemon, its jails and its logs
+  alarms                  what is wrong at present
+  metrics                 numbers, as Prometheus reads them
 
 Bans:
   set JAIL banip ID...    ban by hand
@@ -77,5 +85,13 @@ A jail, until the next reload:
   get JAIL actions
   get JAIL actionproperties ACTION, actionmethods ACTION, action ACTION PROPERTY
   set JAIL action ACTION PROPERTY VALUE
+  set JAIL addaction ACTION [FILE VALUES], delaction ACTION
+  add JAIL [BACKEND]      a new jail without patterns, logs and actions
+  start JAIL, stop JAIL   have it run, or end it; its bans come back with it
+
+Beyond the daemon:
+  replay [--jail JAIL]... [--list | --verbose] [--resolve] FILE...
+                          whom old logs, also packed ones, would have banned;
+                          nothing is executed; FILE may be -
 
 Exit status: 0 done, 255 failed."""

@@ -15,12 +15,18 @@ LARGE = 4 * 1024 * 1024
 
 @contextlib.contextmanager
 def progress(path: str, writes: bool) -> Iterator[Callable[[int], None]]:
-    """Show how much of a file was read; give what is told of every piece.
+    """Show how much of a file was read; see `bar`."""
+    with bar(_size(path), writes) as advance:
+        yield advance
+
+
+@contextlib.contextmanager
+def bar(size: int, writes: bool) -> Iterator[Callable[[int], None]]:
+    """Show how much of so many bytes was read; give what is told of every piece.
 
     Args:
         writes: results appear meanwhile, which a bar on the same terminal would garble.
     """
-    size = _size(path)
     if size < LARGE or not sys.stderr.isatty() or (writes and sys.stdout.isatty()):
         yield lambda read: None
         return
@@ -35,9 +41,9 @@ def progress(path: str, writes: bool) -> Iterator[Callable[[int], None]]:
         rich.TransferSpeedColumn(),
         rich.TimeRemainingColumn(),
     )
-    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=size)
-        yield lambda read: bar.advance(task, read)
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("", total=size)
+        yield lambda read: shown.advance(task, read)
 
 
 def _size(path: str) -> int:

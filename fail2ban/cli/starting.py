@@ -15,13 +15,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fail2ban import pidlock
-from fail2ban.cli.connection import STOPPING, HungUp, NoServer, Refusal, alive, ask, server_pid
+from fail2ban.cli.connection import (
+    STOPPING,
+    HungUp,
+    NoServer,
+    Refusal,
+    Unanswered,
+    alive,
+    ask,
+    server_pid,
+)
 from fail2ban.cli.flags import Flags
 from fail2ban.errors import Fail2BanError
 from fail2ban.records import Settings
 
 _SERVER = "fail2ban-server"
 READY = "Server ready"
+#: The process that makes sockets before the daemon runs.
+INIT = 1
 # Seconds between two looks.
 _PAUSE = 0.05
 
@@ -53,30 +64,41 @@ def stop(flags: Flags, daemon: Settings) -> None:
     """End the server; return when it is gone.
 
     Raises:
-        Fail2BanError: there is none, or it is still there when patience ends.
+        Fail2BanError: there is none, it does not answer, or it is still there when
+            patience ends.
     """
-    patience, pid = flags.patience(), server_pid(daemon.socket)
+    patience, listener = flags.patience(), server_pid(daemon.socket)
+    # Where init has made the socket it listens for ever, and a look there would start a
+    # new daemon; then only the PID file tells.
+    pid = (pidlock.read_pid(daemon.pidlock) or listener) if listener == INIT else listener
     try:
-        ask(daemon.socket, ["stop"])
+        ask(daemon.socket, ["stop"], patience)
     except HungUp:  # it ended before it could say so
         pass
+    except Unanswered:
+        text = f"the server (process {pid}) has not answered for {patience:g} seconds"
+        advice = f"wait longer with --timeout, or end it with kill {pid}, at worst with kill -9"
+        raise Unanswered(f"{text}: it is stuck or very busy; {advice}") from None
     except Refusal as refusal:
         if refusal.kind != STOPPING:
             raise
-    if not wait(lambda: not _is_there(pid, daemon), patience):
+    if not wait(lambda: not _is_there(pid, daemon, listener == INIT), patience):
         raise Fail2BanError(f"the server is still ending after {patience:g} seconds")
 
 
-def _is_there(pid: int, daemon: Settings) -> bool:
+def _is_there(pid: int, daemon: Settings, by_init: bool) -> bool:
     """Tell whether a process listens at the socket, or holds the PID file.
 
     Another one may: a supervisor has started it already, or the PID file belongs
     to a daemon that was not meant.
+
+    Args:
+        by_init: the socket is that of init, and not to be looked at.
     """
     if pidlock.read_pid(daemon.pidlock) == pid and pidlock.is_held(daemon.pidlock):
         return True
     try:
-        return server_pid(daemon.socket) == pid
+        return not by_init and server_pid(daemon.socket) == pid
     except NoServer:
         return False
 

@@ -6,19 +6,37 @@ Source: jail-conf.md sections 12.3 to 12.5; the shapes were seen on the wire.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from fail2ban import durations
-from fail2ban.control.host import Standing
+from fail2ban.control.host import Host, NoJail, Standing
 from fail2ban.enforce.tags import address_text
 from fail2ban.records import Ban
 
 #: Name -> value, in the order in which they are shown.
 Pairs = list[tuple[str, object]]
 
+T = TypeVar("T")
+
 # The end of a ban that has none.
 _NEVER = "9999-12-31 23:59:59"
 _CYMRU = ("Banned ASN list", "Banned Country list", "Banned RIR list")
+
+
+def each(host: Host, show: Callable[[Host, str], T]) -> list[T]:
+    """Return something of each section; one that goes meanwhile is left out."""
+    shown = []
+    for name in host.jails():
+        with contextlib.suppress(NoJail):
+            shown.append(show(host, name))
+    return shown
+
+
+def standings(host: Host) -> dict[str, Standing]:
+    """Return how all sections stand, by name."""
+    return dict(each(host, lambda host, name: (name, host.standing(name))))
 
 
 def overview(names: Sequence[str]) -> Pairs:

@@ -16,13 +16,19 @@ import fail2ban
 from fail2ban.control import (
     answers,
     daemonvalues,
+    health,
     jailactions,
     jailbans,
     jailgrowth,
     jaillists,
     jailpatterns,
+    jailsadded,
     jailvalues,
+    named,
     reloading,
+    schema,
+    watching,
+    why,
     words,
 )
 from fail2ban.control.host import Host, Refused
@@ -50,19 +56,38 @@ class Commands:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def execute(self, said: Sequence[object]) -> object:
+    def execute(self, said: Sequence[object], wanted: int | None = None) -> object:
         """Carry out one command; return text, numbers, truths, None, or lists of those.
 
-        Any thread but the main one may call, one at a time.
+        Any thread but the main one may call, one at a time; questions at any time.
 
         Args:
             said: the command and its words; `reload` may have lists among them.
+            wanted: the schema of the answer; None: the shape that clients of this family
+                lay out.
 
         Raises:
             NoJail: a section is named that does not run.
             Fail2BanError: it cannot be done, and nothing has changed unless the
                 text says so.
         """
+        if wanted is None:
+            return self._execute(said)
+        if wanted != schema.VERSION:
+            raise Refused(f"there is no schema {wanted}; expected {schema.VERSION}")
+        result = self._named(said)
+        return result if isinstance(result, watching.Watch) else schema.versioned(result)
+
+    def _named(self, said: Sequence[object]) -> named.Object | watching.Watch:
+        query = _NAMED.get(words.plain(said[0])) if said else None
+        if query is not None:
+            return query(self._host, [words.plain(word) for word in said[1:]])
+        result = self._execute(said)
+        if isinstance(result, watching.Watch):
+            return result
+        return named.value([str(word) for word in said], result)
+
+    def _execute(self, said: Sequence[object]) -> object:
         if not said:
             raise words.unknown()
         name = words.plain(said[0])
@@ -97,22 +122,13 @@ def _flushlogs(host: Host, said: Sequence[str]) -> str:
 
 
 def _start(host: Host, said: Sequence[str]) -> None:
-    # What is in the configuration runs already.
-    host.jail(words.only(said))
+    host.start_jail(words.only(said))
 
 
 def _stop(host: Host, said: Sequence[str]) -> None:
     if not said:
         return host.stop()
-    settings = host.jail(words.only(said))
-    text = "cannot be stopped alone; expected enabled = false in its section, and a reload"
-    raise Refused(f"[{settings.name}] {text}")
-
-
-def _add(host: Host, said: Sequence[str]) -> object:
-    if words.some(said)[0] in host.jails():
-        raise Refused(f"The jail '{said[0]}' already exists")
-    raise Refused("a jail cannot be added by hand; expected its section, and a reload")
+    host.stop_jail(words.only(said))
 
 
 def _internal(host: Host, said: Sequence[str]) -> object:
@@ -134,9 +150,9 @@ def _status(host: Host, said: Sequence[str]) -> object:
 
 
 def _status_of_all(host: Host, flavor: str) -> answers.Pairs:
-    names = host.jails()
-    each = [(name, answers.status(host.standing(name), flavor)) for name in names]
-    return [*answers.overview(names), ("Status for the jails", each)]
+    standings = answers.standings(host)
+    each = [(name, answers.status(standing, flavor)) for name, standing in standings.items()]
+    return [*answers.overview(list(standings)), ("Status for the jails", each)]
 
 
 def _flavor(word: str) -> str:
@@ -147,7 +163,7 @@ def _flavor(word: str) -> str:
 
 
 def _stats(host: Host, said: Sequence[str]) -> dict[str, list[object]]:
-    return {name: answers.row(host.standing(name)) for name in host.jails()}
+    return {name: answers.row(standing) for name, standing in answers.standings(host).items()}
 
 
 # get and set -----------------------------------------------------------------
@@ -197,7 +213,7 @@ def _logpath(host: Host, jail: str, said: Sequence[str]) -> list[str]:
 
 
 _SETTINGS = {**jailvalues.SETTINGS, **jailgrowth.SETTINGS, **jailpatterns.SETTINGS}
-_VERBS = {**jaillists.VERBS, **jailpatterns.VERBS, "idle": jailvalues.IDLE}
+_VERBS = {**jaillists.VERBS, **jailpatterns.VERBS}
 
 GET: dict[str, JailCommand] = {
     **{name: _show(setting.show) for name, setting in _SETTINGS.items()},
@@ -212,6 +228,7 @@ GET: dict[str, JailCommand] = {
 }
 SET: dict[str, JailCommand] = {
     **{name: _change(setting) for name, setting in {**_SETTINGS, **_VERBS}.items()},
+    "idle": jailsadded.idle,
     "banip": jailbans.ban,
     "unbanip": jailbans.unban,
     "attempt": jailbans.attempt,
@@ -219,6 +236,7 @@ SET: dict[str, JailCommand] = {
     "delaction": jailactions.remove,
     "action": jailactions.change,
 }
+_NAMED = {**named.QUERIES, **health.QUERIES, "why": why.why, "why-not": why.why_not}
 #: `reload` apart, whose words may be lists.
 COMMANDS: dict[str, Command] = {
     "ping": _ping,
@@ -235,7 +253,11 @@ COMMANDS: dict[str, Command] = {
     "set": _set,
     "start": _start,
     "stop": _stop,
-    "add": _add,
+    "add": jailsadded.add,
+    "why": why.why,
+    "why-not": why.why_not,
+    "watch": watching.watch,
+    **health.COMMANDS,
     "server-status": _ready,
     "server-stream": _internal,
     "config-error": _internal,

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
-from fail2ban.config import tree_daemon
+from fail2ban.config import common, tree_daemon
+from fail2ban.config.options import Option
 from fail2ban.control import words
 from fail2ban.control.host import Host, Refused
+from fail2ban.control.jailvalues import seconds
 from fail2ban.levels import LEVELS
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _SOCKET = tree_daemon.SYSLOGSOCKET.default
+
+T = TypeVar("T")
 
 Get = Callable[[Host], object]
 #: Called with the words behind the option's name.
@@ -50,8 +56,19 @@ def _thread(host: Host) -> dict[str, int]:
     return {"stacksize": host.settings().stack_size}
 
 
-def _no_database(host: Host) -> None:
-    return None
+def _dbfile(host: Host) -> str | None:
+    store = host.database()
+    return None if store is None else store.file
+
+
+def _dbpurgeage(host: Host) -> int | float | None:
+    store = host.database()
+    return None if store is None else seconds(store.purgeage)
+
+
+def _dbmaxmatches(host: Host) -> int | None:
+    store = host.database()
+    return None if store is None else store.maxmatches
 
 
 def _set_loglevel(host: Host, said: Sequence[str]) -> str:
@@ -75,14 +92,31 @@ def _set_syslogsocket(host: Host, said: Sequence[str]) -> str:
     return path
 
 
-def _set_dbfile(host: Host, said: Sequence[str]) -> None:
-    if words.option(tree_daemon.DBFILE, words.only(said)):
-        raise Refused("there is no database")
+def _set_dbfile(host: Host, said: Sequence[str]) -> str | None:
+    file = words.option(common.DBFILE, words.only(said))
+    if host.jails():
+        raise Refused("Cannot change database when there are jails present")
+    if file != (_dbfile(host) or ""):
+        raise _fixed("dbfile")
+    return file or None
 
 
-def _set_database(host: Host, said: Sequence[str]) -> None:
-    # Without a database there is nothing to change, and that is no error.
-    words.only(said)
+def _set_dbpurgeage(host: Host, said: Sequence[str]) -> int | float | None:
+    _change_database(host, said, common.DBPURGEAGE, "purgeage")
+    return _dbpurgeage(host)
+
+
+def _set_dbmaxmatches(host: Host, said: Sequence[str]) -> int | None:
+    _change_database(host, said, common.DBMAXMATCHES, "maxmatches")
+    return _dbmaxmatches(host)
+
+
+def _change_database(host: Host, said: Sequence[str], option: Option[T], field: str) -> None:
+    """Keep the database otherwise; that there is none is no error."""
+    value, store = words.option(option, words.only(said)), host.database()
+    if store is not None:
+        changed: dict[str, T] = {field: value}
+        host.change_database(replace(store, **changed))  # type: ignore[arg-type]
 
 
 def _refuse(name: str) -> Set:
@@ -100,9 +134,9 @@ GET: dict[str, Get] = {
     "loglevel": loglevel,
     "logtarget": logtarget,
     "syslogsocket": _syslogsocket,
-    "dbfile": _no_database,
-    "dbpurgeage": _no_database,
-    "dbmaxmatches": _no_database,
+    "dbfile": _dbfile,
+    "dbpurgeage": _dbpurgeage,
+    "dbmaxmatches": _dbmaxmatches,
     "thread": _thread,
 }
 SET: dict[str, Set] = {
@@ -110,8 +144,8 @@ SET: dict[str, Set] = {
     "logtarget": _set_logtarget,
     "syslogsocket": _set_syslogsocket,
     "dbfile": _set_dbfile,
-    "dbpurgeage": _set_database,
-    "dbmaxmatches": _set_database,
+    "dbpurgeage": _set_dbpurgeage,
+    "dbmaxmatches": _set_dbmaxmatches,
     "thread": _refuse("thread"),
     "allowipv6": _refuse("allowipv6"),
 }

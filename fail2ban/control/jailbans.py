@@ -68,7 +68,7 @@ def banned(host: Host, jail: str, said: Sequence[str]) -> object:
 
 def banned_anywhere(host: Host, said: Sequence[str]) -> object:
     """Return who is banned in each section; for each of some ids in which ones instead."""
-    standings = {name: host.standing(name) for name in host.jails()}
+    standings = answers.standings(host)
     if not said:
         return [{name: answers.banned(standing)} for name, standing in standings.items()]
     held = {name: {one.id for one in standing.bans} for name, standing in standings.items()}

@@ -14,7 +14,6 @@ from typing import TypeVar
 from fail2ban.config import tree_filter, tree_ignore, tree_jail, values
 from fail2ban.config.options import Option
 from fail2ban.control import words
-from fail2ban.control.host import Refused
 from fail2ban.decide.tracker import LINES
 from fail2ban.records import Command, JailSettings
 
@@ -104,16 +103,6 @@ def _set_ignorecache(settings: JailSettings, said: Sequence[str]) -> JailSetting
     return replace(settings, ignore=ignore)
 
 
-def _set_idle(settings: JailSettings, said: Sequence[str]) -> JailSettings:
-    word = words.only(said).lower()
-    if word not in ("on", "off"):
-        raise Refused("Invalid idle option, must be 'on' or 'off'")
-    if word == "on":
-        text = "cannot be idle; expected enabled = false in its section, and a reload"
-        raise Refused(f"[{settings.name}] {text}")
-    return settings
-
-
 SETTINGS: dict[str, Setting] = {
     "bantime": Setting(
         _bantime, _option(tree_jail.BANTIME, lambda jail, value: replace(jail, bantime=value))
@@ -162,5 +151,3 @@ SETTINGS: dict[str, Setting] = {
     "ignorecommand": Setting(_ignorecommand, _set_ignorecommand),
     "ignorecache": Setting(_ignorecache, _set_ignorecache),
 }
-#: Can be set, but not asked for.
-IDLE = Setting(lambda jail: False, _set_idle)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Serve the control socket.
+"""Serve the control sockets.
 
-One thread talks to all clients and never waits for any of them; another
-executes their commands, one after the other, since a reload or a thousand bans
-take their time. A client has one command executed at a time, and what it sends
-meanwhile is left where it is, so that nobody fills our memory.
+One thread talks to all clients and never waits for any of them; for each socket
+another executes the commands of its clients, one after the other, since a reload or
+a thousand bans take their time. A client has one command executed at a time, and
+what it sends meanwhile is left where it is, so that nobody fills our memory.
 
 Source: jail-conf.md sections 12.6 and 13.
 """
@@ -20,26 +20,21 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fail2ban.control.connection import Connection
+from fail2ban.control.door import RESPITE, Door
+from fail2ban.control.host import Refused
 from fail2ban.control.plain import MessageError
-from fail2ban.control.socketfile import SocketFile
-from fail2ban.control.wire import CLOSE, Language
-from fail2ban.errors import Fail2BanError
+from fail2ban.control.watching import Watch, Watcher
+from fail2ban.control.wire import CLOSE, Lines
+from fail2ban.control.worker import Worker
+from fail2ban.events import Events
 
 log = logging.getLogger(__name__)
 
-#: Clients served at a time; who comes then takes the place of the most silent one.
-MAX_CLIENTS = 100
 #: Seconds at the end for answers that are on their way.
 FAREWELL = 2.0
-#: Seconds without new clients when the system has no room for one.
-RESPITE = 1.0
-#: What a command may raise to be refused; anything else is a defect of ours.
-_REFUSALS = (Fail2BanError, ValueError)
-
-Execute = Callable[[list[object]], object]
 
 
 class ControlServer:
@@ -48,27 +43,24 @@ class ControlServer:
     To be made after detaching, for it holds descriptors from the beginning.
 
     Args:
-        path: of the socket.
-        execute: called on a thread of its own, one call at a time, with the words
-            of a command, at least one, all plain data. It returns plain data or what
-            has a text, or raises; the client is told.
+        doors: where clients come in.
+        events: what those are shown who watch.
         clock: seconds, only ever growing.
     """
 
     def __init__(
-        self, path: str, execute: Execute, clock: Callable[[], float] = time.monotonic
+        self,
+        doors: Sequence[Door],
+        events: Events | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._file = SocketFile(path)
-        self._execute = execute
-        self._clock = clock
-        self._clients: dict[Connection, None] = {}  # the most silent one first
-        self._commands: queue.SimpleQueue[tuple[Connection, Language, bytes] | None]
-        self._commands = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[tuple[Connection, bytes]] = queue.SimpleQueue()
-        self._listener: socket.socket | None = None
-        self._listens_from = math.inf
+        self._doors, self._clock = doors, clock
+        self._events = Events() if events is None else events
+        self._answers: queue.SimpleQueue[tuple[Connection, bytes | Watch]] = queue.SimpleQueue()
         self._ending = threading.Event()
-        self._broken: BaseException | None = None  # what has ended the worker
+        self._broken: BaseException | None = None  # what has ended a worker
+        for door in doors:
+            door.worker = Worker(door.execute, self._put, self._ending, self._break)
         self._lock = threading.Lock()  # guards the pair against a late `wake`
         self._wakeups, self._wake = socket.socketpair()
         self._wakeups.setblocking(False)
@@ -77,13 +69,22 @@ class ControlServer:
         self._selector.register(self._wakeups, selectors.EVENT_READ, self._woken)
 
     def open(self) -> None:
-        """Make the socket; clients wait until `run` is called.
+        """Make the sockets; clients wait until `run` is called.
 
         Raises:
-            OSError: another daemon answers there, or it cannot be made.
+            OSError: not one can be made. If only some can, the others are logged.
         """
-        self._listener = self._file.open()
-        self._listens_from = self._clock()
+        failed: list[OSError] = []
+        for door in self._doors:
+            try:
+                door.open(self._clock())
+            except OSError as error:
+                failed.append(error)
+        if failed and len(failed) == len(self._doors):
+            raise failed[0]
+        for one in failed:
+            reason = one.strerror or one
+            log.error("no client can talk to us at %s: %s", one.filename, reason)
 
     def run(self, stop: threading.Event) -> None:
         """Serve until `stop` is set and `wake` is called; the body of a thread.
@@ -91,16 +92,17 @@ class ControlServer:
         Answers that are on their way then get some time; clients whose command
         has not begun are told that the daemon stops.
         """
-        worker = threading.Thread(target=self._work, name="commands", daemon=True)
-        worker.start()
+        for door in self._doors:
+            door.worker.start()
         try:
             while not stop.is_set():
                 self._step(math.inf)
             self._say_farewell()
         finally:
             self._ending.set()
-            self._commands.put(None)
-            for client in list(self._clients):
+            for door in self._doors:
+                door.worker.end()
+            for client in self._clients():
                 self._drop(client)
 
     def wake(self) -> None:
@@ -110,84 +112,96 @@ class ControlServer:
             self._wake.send(b"!")
 
     def close(self) -> None:
-        """Remove the socket and give everything back; `run` has ended, or never began."""
-        if self._listener is not None:
-            self._file.remove()
-            self._listener.close()
-            self._listener = None
+        """Remove the sockets and give everything back; `run` has ended, or never began."""
+        for door in self._doors:
+            door.close()
         with self._lock:
             self._wake.close()
         self._wakeups.close()
         self._selector.close()
 
+    # What the workers do.
+
+    def _put(self, client: Connection, answer: bytes | Watch) -> None:
+        self._answers.put((client, answer))
+        self.wake()
+
+    def _break(self, error: BaseException) -> None:
+        self._broken = error
+        self.wake()
+
     # What the serving thread does.
+
+    def _clients(self) -> list[Connection]:
+        return [client for door in self._doors for client in door.clients]
 
     def _step(self, until: float) -> None:
         """Wait for something to do, until then at the latest, and do it."""
         self._listen()
         ready = [key for key, _ in self._selector.select(self._patience(until))]
         # New clients last: they push out who is silent, which nobody is who is ready here.
-        for key in sorted(ready, key=lambda key: key.fileobj is self._listener):
+        listeners = [door.listener for door in self._doors]
+        for key in sorted(ready, key=lambda key: key.fileobj in listeners):
             key.data()
         while not self._answers.empty():
-            client, answer = self._answers.get()
-            self._reply(client, answer)
+            self._reply(*self._answers.get())
         if self._broken is not None:
             raise self._broken
         now = self._clock()
-        for client in [client for client in self._clients if client.deadline <= now]:
-            log.debug("control socket: a client is too slow or silent, closed")
-            self._drop(client)
+        for client in self._clients():
+            if client.deadline <= now:
+                log.debug("control socket: a client is too slow or silent, closed")
+                self._drop(client)
+            elif client.watcher:
+                self._advance(client)
 
     def _patience(self, until: float) -> float | None:
-        pause = self._listens_from
-        first = min(until, pause, min((c.deadline for c in self._clients), default=math.inf))
+        deadlines = [client.deadline for client in self._clients()]
+        first = min([until, *(door.opens for door in self._doors), *deadlines])
         return None if first == math.inf else max(0.0, first - self._clock())
 
     def _listen(self) -> None:
-        if self._listener is not None and self._clock() >= self._listens_from:
-            self._listens_from = math.inf
-            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        for door in self._doors:
+            if door.listener is not None and self._clock() >= door.opens:
+                door.opens = math.inf
+                accept = functools.partial(self._accept, door)
+                self._selector.register(door.listener, selectors.EVENT_READ, accept)
 
     def _say_farewell(self) -> None:
         self._ending.set()
-        self._listens_from = math.inf
+        for door in self._doors:
+            door.opens = math.inf
         end = self._clock() + FAREWELL
-        while any(c.busy or c.is_answering for c in self._clients) and self._clock() < end:
+        while any(map(_is_owed, self._clients())) and self._clock() < end:
             self._step(end)
 
     def _woken(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._wakeups.recv(4096)
 
-    def _accept(self) -> None:
-        assert self._listener is not None
+    def _accept(self, door: Door) -> None:
+        # One at a time: who has come in is heard before the next may push him out.
         try:
-            accepted, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
+            if client := door.accept(self._clock()):
+                self._welcome(client, door)
         except OSError as error:
-            # It would be reported again at once, and for ever.
+            assert door.listener is not None
+            self._selector.unregister(door.listener)
+            door.opens = self._clock() + RESPITE
             log.warning("control socket: no room for a client: %s", error.strerror)
-            self._selector.unregister(self._listener)
-            self._listens_from = self._clock() + RESPITE
-            return
-        if self._make_room():
-            client = Connection(accepted, self._clock())
-            self._clients[client] = None
-            self._watch(client, selectors.EVENT_READ)
+
+    def _welcome(self, client: Connection, door: Door) -> None:
+        if self._make_room(door):
+            door.clients[client] = None
+            self._look_out(client, selectors.EVENT_READ)
         else:
-            accepted.close()
+            client.socket.close()
 
-    def _make_room(self) -> bool:
-        """Let the most silent client go if there are too many; return whether there is room.
-
-        One whose command is executed stays, or else its like could queue up without limit.
-        """
-        if len(self._clients) < MAX_CLIENTS:
+    def _make_room(self, door: Door) -> bool:
+        """Let the most silent client go if there are too many; return whether there is room."""
+        if not door.is_full:
             return True
-        silent = next((client for client in self._clients if not client.busy), None)
-        if silent is None:
+        if (silent := door.silent()) is None:
             return False
         log.debug("control socket: too many clients, the most silent one is closed")
         self._drop(silent)
@@ -199,12 +213,24 @@ class ControlServer:
     def _send(self, client: Connection) -> None:
         self._go_on(client, client.send(self._clock()))
 
-    def _reply(self, client: Connection, answer: bytes) -> None:
-        self._go_on(client, client.answer(answer, self._clock()))
+    def _reply(self, client: Connection, answer: bytes | Watch) -> None:
+        now = self._clock()
+        if isinstance(answer, Watch):
+            self._go_on(client, self._show(client, answer, now))
+        else:
+            self._go_on(client, client.answer(answer, now))
+
+    def _show(self, client: Connection, watch: Watch, now: float) -> bool:
+        if not client.door.may_watch():
+            return client.answer(Lines().error(Refused("too many watch already")), now)
+        watcher = Watcher(watch, self.wake)
+        self._events.listen(watcher)
+        return client.show(watcher, now)
 
     def _go_on(self, client: Connection, is_there: bool) -> None:
         if is_there:
-            self._clients[client] = self._clients.pop(client)
+            clients = client.door.clients
+            clients[client] = clients.pop(client)
             self._advance(client)
         else:
             self._drop(client)
@@ -212,9 +238,11 @@ class ControlServer:
     def _advance(self, client: Connection) -> None:
         """Do the next thing for a client, as far as it can be done now."""
         if client.is_answering:
-            self._watch(client, selectors.EVENT_WRITE)
+            self._look_out(client, selectors.EVENT_WRITE)
         elif client.leaving:
             self._drop(client)
+        elif client.watcher is not None:
+            self._look_out(client, selectors.EVENT_READ)
         else:
             self._take(client)
 
@@ -226,48 +254,33 @@ class ControlServer:
             self._reply(client, client.inbox.language.error(error))
             return
         if message is None:
-            self._watch(client, selectors.EVENT_READ)
+            self._look_out(client, selectors.EVENT_READ)
         elif message[1] == CLOSE:
             self._drop(client)
         else:
-            self._watch(client, 0)
+            self._look_out(client, 0)
             client.begin()
-            self._commands.put((client, *message))
+            client.door.worker.put(client, *message)
 
-    def _watch(self, client: Connection, events: int) -> None:
+    def _look_out(self, client: Connection, events: int) -> None:
         """Look out for what a client does; not at all while its command is executed."""
-        if client.socket in self._selector.get_map():
+        if events == client.awaited:
+            return
+        if client.awaited:
             self._selector.unregister(client.socket)
         if events:
             step = self._send if events & selectors.EVENT_WRITE else self._receive
             self._selector.register(client.socket, events, functools.partial(step, client))
+        client.awaited = events
 
     def _drop(self, client: Connection) -> None:
-        self._watch(client, 0)
-        self._clients.pop(client, None)
+        self._look_out(client, 0)
+        if client.watcher is not None:
+            self._events.ignore(client.watcher)
+        client.door.clients.pop(client, None)
         client.socket.close()
 
-    # What the worker does.
 
-    def _work(self) -> None:
-        try:
-            while (command := self._commands.get()) is not None:
-                client, language, body = command
-                self._answers.put((client, self._result(language, body)))
-                self.wake()
-        except BaseException as error:
-            # Clients would wait for ever, and nobody would know.
-            self._broken = error
-            self.wake()
-
-    def _result(self, language: Language, body: bytes) -> bytes:
-        """Execute a command; return the answer."""
-        if self._ending.is_set():
-            return language.stopping()
-        try:
-            return language.answer(self._execute(language.command(body)))
-        except Exception as error:
-            # Not even a defect may cost the other clients their server.
-            if not isinstance(error, _REFUSALS) and type(error) is not Exception:
-                log.exception("control socket: a command failed")
-            return language.error(error)
+def _is_owed(client: Connection) -> bool:
+    """Whether an answer is on its way; events that somebody does not read are not waited for."""
+    return client.busy or (client.is_answering and client.watcher is None)

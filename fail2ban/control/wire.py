@@ -4,11 +4,12 @@
     ours:     {"command": ["status", "sshd"]} newline
               {"ok": true, "result": ...} newline
               {"ok": false, "error": "why", "kind": "NoJail"} newline
+              with "schema": 1 in the request the result is an object of that schema
     classic:  pickle of ["status", "sshd"], <F2B_END_COMMAND>
               pickle of (0, result) or (1, error), <F2B_END_COMMAND>
 
 Which one it is shows in the first byte of each message. One connection carries
-as many messages as its client likes, one after the other.
+as many messages as its client likes, one after the other. See fail2ban-protocol(7).
 
 Source: jail-conf.md section 13.
 """
@@ -16,7 +17,7 @@ Source: jail-conf.md section 13.
 from __future__ import annotations
 
 import json
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from fail2ban.control import pickles
 from fail2ban.control.host import NoJail
@@ -31,11 +32,23 @@ _CLASSIC = (b"\x80", CLOSE[:1])
 _KNOWN = (KeyError, IndexError, TypeError, ValueError, RuntimeError, OSError, Exception)
 
 
+class Request(NamedTuple):
+    """What a client says.
+
+    Attributes:
+        words: at least one; plain data.
+        schema: the one that the answer is to have; None: the shape of the classic language.
+    """
+
+    words: list[object]
+    schema: int | None = None
+
+
 class Language(Protocol):
     """How commands are read and answers are written."""
 
-    def command(self, body: bytes) -> list[object]:
-        """Read a message, without what ends it; its words are plain data.
+    def request(self, body: bytes) -> Request:
+        """Read a message, without what ends it.
 
         Raises:
             MessageError: there is no command in it.
@@ -54,7 +67,7 @@ class Language(Protocol):
 class Lines:
     """Our own language: an object of JSON a line."""
 
-    def command(self, body: bytes) -> list[object]:
+    def request(self, body: bytes) -> Request:
         try:
             request = json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -62,7 +75,10 @@ class Lines:
         if not isinstance(request, dict) or "command" not in request:
             raise MessageError('expected {"command": ["status"]} or the like')
         check(request)
-        return _words(request["command"])
+        schema = request.get("schema")
+        if schema is not None and type(schema) is not int:
+            raise MessageError('expected a number as "schema", such as 1')
+        return Request(_words(request["command"]), schema)
 
     def answer(self, result: object) -> bytes:
         return self._line({"ok": True, "result": plain(result)})
@@ -81,8 +97,8 @@ class Lines:
 class Classic:
     """The language of Fail2Ban's own client."""
 
-    def command(self, body: bytes) -> list[object]:
-        return _words(pickles.loads(body))
+    def request(self, body: bytes) -> Request:
+        return Request(_words(pickles.loads(body)))
 
     def answer(self, result: object) -> bytes:
         return pickles.dumps((0, result)) + END

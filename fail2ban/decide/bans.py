@@ -283,6 +283,12 @@ class Bans:
         """Return how many bans of a section were ever decided."""
         return self._totals[jail]
 
+    def recount(self, jail: str) -> None:
+        """Have `total` begin again with the bans of a section that are in force."""
+        with self._lock:
+            entries = self._entries[jail].values()
+            self._totals[jail] = sum(not entry.lifting for entry in entries)
+
     def jails(self) -> set[str]:
         """Return the names of the sections that have bans."""
         with self._lock:

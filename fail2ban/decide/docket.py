@@ -71,6 +71,15 @@ class Docket:
             if not self._reading:
                 self._save()
 
+    def renew(self) -> None:
+        """Save everything once more, as soon as no poll is under way; any thread."""
+        with self.change():
+            self._moved |= self._marks
+            self._deferred |= self._waiting
+            self._suspects.update(self._tracker.ids())
+            self._banned.update(self._history.ids(self._jail))
+            self._banned.update(entry.ban.id for entry in self._bans.of(self._jail))
+
     def waiting(self) -> list[tuple[int, Deferred]]:
         """Return the failures that are deferred at present, with their numbers."""
         with self._lock:

@@ -18,7 +18,7 @@ from fail2ban.decide.history import Past
 from fail2ban.decide.ignoring import Ignoring
 from fail2ban.decide.inquiry import SHARE, Inquiry
 from fail2ban.decide.tracker import Tracker
-from fail2ban.ledger import Deferred, Remembered
+from fail2ban.ledger import Deferred, Remembered, Suspect
 from fail2ban.records import Ban, Failure, Id, JailSettings, Ticket
 
 #: Seconds between two complaints about one address that gets through its ban.
@@ -50,6 +50,11 @@ class Judge:
         self._inquiry = Inquiry(settings.name)
         self._docket = Docket(settings.name, self._tracker, court.bans, court.history)
         self._adopt(settings)
+
+    @property
+    def tracker(self) -> Tracker:
+        """Who fails; for whoever watches."""
+        return self._tracker
 
     @property
     def found(self) -> int:
@@ -152,6 +157,14 @@ class Judge:
                 resolve(number, deferred.failure)
             else:
                 self.settle(number, [deferred.failure])
+
+    def renew(self) -> None:
+        """Have everything stored once more: what was stored is lost. Any thread."""
+        self._docket.renew()
+
+    def suspect(self, id: Id) -> Suspect | None:
+        """Return what counts against an id so far; None: nothing. Any thread."""
+        return self._tracker.suspect(id)
 
     def ignores(self, id: Id) -> str | None:
         """Say why an id is ignored, or None if, as far as is known at once, it is not."""

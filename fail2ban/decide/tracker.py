@@ -49,6 +49,7 @@ class Tracker:
         maxmatches: lines kept of an id; None: `LINES`.
 
     Attributes:
+        capacity: ids that are remembered at most.
         stale: failures not counted because their time was before the window.
         crowded_out: ids forgotten because `capacity` was reached.
     """
@@ -61,7 +62,7 @@ class Tracker:
         capacity: int = CAPACITY,
     ) -> None:
         self.stale = self.crowded_out = 0
-        self._capacity = capacity
+        self.capacity = capacity
         self._dropped: list[Id] = []
         # Kept in the order of the last failure: the first is the oldest.
         self._suspects: dict[Id, _Suspect] = {}
@@ -106,6 +107,11 @@ class Tracker:
             self._drop_old(now - self._findtime)
 
     # Beyond the end of the process ---------------------------------------------
+
+    def ids(self) -> list[Id]:
+        """Return who is watched."""
+        with self._lock:
+            return list(self._suspects)
 
     def suspect(self, id: Id) -> Suspect | None:
         """Return what is remembered of an id; None: nothing."""
@@ -162,10 +168,10 @@ class Tracker:
             self._drop(oldest)
 
     def _make_room(self, begin: float) -> None:
-        if len(self._suspects) <= self._capacity:
+        if len(self._suspects) <= self.capacity:
             return
         self._drop_old(begin)
-        while len(self._suspects) > self._capacity:
+        while len(self._suspects) > self.capacity:
             self._drop(next(iter(self._suspects)))
             self.crowded_out += 1
 

@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import SIGTERM, Signals
 from types import MappingProxyType
@@ -48,6 +48,16 @@ def wait_until(
         time.sleep(0.05)
 
 
+def with_places(config: str, folder: Path) -> str:
+    """Return a text of the classic language whose database and socket lie in a folder."""
+    places = {"dbfile": folder / "state.sqlite3", "socket": folder / "fail2ban.sock"}
+    missing = [f"{name} = {path}" for name, path in places.items() if f"{name} =" not in config]
+    head, default, rest = config.partition("[DEFAULT]\n")
+    if not default:
+        head, rest = "", config
+    return "".join([head, "[DEFAULT]\n", *(f"{line}\n" for line in missing), rest])
+
+
 class RunningDaemon:
     """`bin/fail2ban` in the foreground, with `-v` and a PID file of its own.
 
@@ -59,7 +69,8 @@ class RunningDaemon:
 
     Args:
         folder: for the files above and what the daemon prints; its working directory.
-        config: text, or the path of a file, or of the folder of a tree, that is used as
+        config: text (what it does not say of the daemon's own files is in `folder`), or
+            the path of a file, or of the folder of a tree, that is used as
             it is.
         flags: further flags of the program.
         namespace: where it runs; None: on the machine itself (then without root's powers
@@ -70,6 +81,8 @@ class RunningDaemon:
         program: what is run; `SERVER` needs the flag `-f`.
         logfile: where it writes what it does not say on the console.
         environment: variables to add.
+        through: a command that runs the program, as `setpriv --no-new-privs`; in `namespace`.
+        descriptors: stay open for it, under their numbers.
     """
 
     def __init__(
@@ -82,14 +95,17 @@ class RunningDaemon:
         program: Path = PROGRAM,
         logfile: Path | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
+        through: Sequence[str] = (),
+        descriptors: Sequence[int] = (),
     ) -> None:
         self.pidfile = folder / "fail2ban.pid"
         self.config = config if isinstance(config, Path) else folder / "fail2ban.conf"
         if isinstance(config, str):
-            self.config.write_text(config, encoding="utf-8")
+            self.config.write_text(with_places(config, folder), encoding="utf-8")
         self._console = folder / "console"
         self._folder, self._flags, self._ready = folder, flags, ready
         self._program, self._added = program, environment
+        self._through, self._descriptors = through, descriptors
         self._logs = [self._console, logfile] if logfile else [self._console]
         self._prefix = ["ip", "netns", "exec", namespace.name] if namespace else []
         self._process: subprocess.Popen[bytes] | None = None
@@ -118,9 +134,15 @@ class RunningDaemon:
 
     def start(self) -> None:
         """Start it, also again after `stop` or `kill9`; returns when it runs."""
-        program = [sys.executable, str(self._program)]
-        command = [*program, "-c", str(self.config), "-p", str(self.pidfile)]
         seen = len(self.log())
+        self.launch()
+        self.wait_for(lambda: "is running" in self.log()[seen:])
+        self.wait_for(lambda: self._succeeds(self._ready))
+
+    def launch(self) -> None:
+        """Begin to start it; returns at once."""
+        program = [*self._through, sys.executable, str(self._program)]
+        command = [*program, "-c", str(self.config), "-p", str(self.pidfile)]
         with open(self._console, "ab") as console:
             self._process = subprocess.Popen(
                 [*self._prefix, *command, "-v", *self._flags],
@@ -129,9 +151,8 @@ class RunningDaemon:
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
+                pass_fds=self._descriptors,
             )
-        self.wait_for(lambda: "is running" in self.log()[seen:])
-        self.wait_for(lambda: self._succeeds(self._ready))
 
     def signal(self, number: Signals) -> None:
         self.process.send_signal(number)

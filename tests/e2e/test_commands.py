@@ -31,6 +31,8 @@ class NotingHost(Host):
     defaults = """\
 [DEFAULT]
 logtargets = {root}/f2b.log
+socket = {root}/fail2ban.sock
+dbfile = {root}/state.sqlite3
 maxfailures = 1
 polltime = 1
 cmdstart = echo cmdstart >> {root}/out

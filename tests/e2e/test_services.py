@@ -24,6 +24,8 @@ pytestmark = needs.root()
 CONFIG = """\
 [DEFAULT]
 logtargets = {root}/f2b.log
+socket = {root}/fail2ban.sock
+dbfile = {root}/state.sqlite3
 pidlock = {root}/not-this-one.pid
 maxfailures = 1
 verbose = 1
