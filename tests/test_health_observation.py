@@ -3,21 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import cast
 
 from fail2ban.decide.bans import Bans, Part, State
 from fail2ban.decide.timer import Timer
 from fail2ban.decide.tracker import Tracker
-from fail2ban.health.delay import Probe
-from fail2ban.health.facts import LogFacts
-from fail2ban.observation import FAILED, observe
+from fail2ban.detect.logfile import LogState
+from fail2ban.health.facts import Observed
+from fail2ban.jail import Jail
+from fail2ban.observation import FAILED, NOT_FOLLOWED, observe
 from fail2ban.records import JailSettings, Ticket
 from fail2ban.store import StoreHealth
 from tests.helpers import NOW, FakeClock, jail_settings
 
-LOG = LogFacts("/log", 7)
+FOLLOWED, MISSING = "/log", "/var/log/auth.log"
+
+
+@dataclass
+class Dates:
+    undated: int = 1
+    skew: float | None = 30.0
 
 
 @dataclass
@@ -28,12 +35,8 @@ class Reader:
     matches: int = 3
     last_line: float = NOW
     last_match: float = NOW - 1
-    timed: int = 6
-    timeless: int = 1
     given_up: int = 2
-
-    def logs(self) -> list[LogFacts]:
-        return [LOG]
+    dating: Dates = field(default_factory=Dates)
 
 
 @dataclass
@@ -60,6 +63,9 @@ class Section:
     reader: Reader = field(default_factory=Reader)
     judge: Judge = field(default_factory=Judge)
 
+    def followed(self) -> list[LogState]:
+        return [LogState(FOLLOWED, 70, NOW)]
+
 
 def table(count: int, state: State) -> Bans:
     """Return bans, the last so many of them in a state."""
@@ -74,31 +80,40 @@ def table(count: int, state: State) -> Bans:
     return bans
 
 
+def look(
+    sections: list[Section], bans: Bans, queue: int, delay: float, store: StoreHealth
+) -> Observed:
+    return observe(cast(list[Jail], sections), bans, queue, delay, store)
+
+
 def test_a_section_tells_of_its_reader_its_judge_and_its_bans() -> None:
     section, store = Section(), StoreHealth("/db", 4096, 2)
-    (jail,) = observe([section], table(3, State.FAILED), 5, 0.5, store).jails
+    (jail,) = look([section], table(3, State.FAILED), 5, 0.5, store).jails
     assert (jail.lines, jail.matches, jail.timed, jail.timeless, jail.given_up) == (7, 3, 6, 1, 2)
     assert (jail.tracked, jail.capacity, jail.stale, jail.crowded_out) == (9, 10, 1, 4)
     assert jail.bans == {"wanted": 0, "applied": 0, "failed": 3, "lifting": 0}
     assert jail.failed[ip_address(0)] == "returned 1"
-    assert jail.logs == (LOG,)
+    there, missing = jail.logs
+    # The writer's clock is behind ours.
+    assert (there.name, there.last_line, there.skew, there.problem) == (FOLLOWED, NOW, -30, "")
+    assert (missing.name, missing.problem) == (MISSING, NOT_FOLLOWED)
     assert jail.banned_total == 3
 
 
 def test_a_ban_that_does_not_fail_has_no_reason() -> None:
-    (jail,) = observe([Section()], table(2, State.APPLIED), 0, 0.0, StoreHealth()).jails
+    (jail,) = look([Section()], table(2, State.APPLIED), 0, 0.0, StoreHealth()).jails
     assert jail.failed == {}
     assert jail.bans["applied"] == 2
 
 
 def test_of_very_many_failing_bans_some_are_looked_at() -> None:
-    (jail,) = observe([Section()], table(FAILED + 1, State.FAILED), 0, 0.0, StoreHealth()).jails
+    (jail,) = look([Section()], table(FAILED + 1, State.FAILED), 0, 0.0, StoreHealth()).jails
     assert len(jail.failed) == FAILED
     assert jail.bans["failed"] == FAILED + 1
 
 
 def test_the_daemon_tells_of_its_queue_its_threads_and_its_store() -> None:
-    observed = observe([], table(0, State.WANTED), 5, 0.5, StoreHealth("/db", 4096, 2, "full"))
+    observed = look([], table(0, State.WANTED), 5, 0.5, StoreHealth("/db", 4096, 2, "full"))
     assert (observed.queue, observed.queue_delay) == (5, 0.5)
     assert observed.threads > 0
     assert (observed.store.file, observed.store.bytes) == ("/db", 4096)
@@ -108,18 +123,3 @@ def test_the_daemon_tells_of_its_queue_its_threads_and_its_store() -> None:
 def test_the_tracker_has_what_is_asked_of_it() -> None:
     tracker = Tracker(3, 600)
     assert (len(tracker), tracker.stale, tracker.crowded_out) == (0, 0, 0)
-
-
-def test_the_delay_of_a_queue_is_that_of_the_last_job_of_ours() -> None:
-    clock = FakeClock()
-    jobs: list[Callable[[], object]] = []
-    probe = Probe(jobs.append, clock)
-    assert probe.read() == 0
-    clock.advance(40)
-    assert probe.read() == 40
-    assert len(jobs) == 1
-    clock.advance(2)
-    jobs.pop()()
-    assert probe.read() == 42
-    jobs.pop()()
-    assert probe.read() == 0
