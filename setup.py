@@ -19,7 +19,7 @@ REQUIRED = [
     # The addresses of our own interfaces, which are never banned: the standard
     # library cannot list them.
     "ifaddr>=0.2",
-    # The progress bar of fail2ban-regex, for large logs at a terminal; the daemon
+    # Progress bars for large logs and the live view of fail2ban-client top; the daemon
     # does not import it.
     "rich>=12",
 ]
@@ -64,6 +64,7 @@ setup(
             ["man/fail2ban-server.1", "man/fail2ban-client.1", "man/fail2ban-regex.1"],
         ),
         ("share/man/man5", ["man/fail2ban.conf.5", "man/jail.conf.5"]),
+        ("share/man/man7", ["man/fail2ban-protocol.7"]),
         ("share/man/man8", ["man/fail2ban.8"]),
         # bash-completion looks for files with the names of programs.
         ("share/bash-completion/completions", files("config/completion", "*.bash")),

@@ -909,8 +909,8 @@ def test_time_grows_at_most_with_the_square_of_the_length(section: str, template
         ]
         short = max(seconds(section, line) for line in hostile[:2])
         long = max(seconds(section, line) for line in hostile[2:])
-        # Below a tenth of a millisecond, the clock says more about itself.
-        assert long < 40 * max(short, 1e-4), (piece, short, long)
+        # Below a millisecond, the clock says more about itself.
+        assert long < 40 * max(short, 1e-3), (piece, short, long)
 
 
 @pytest.mark.usefixtures("patience")
@@ -919,7 +919,7 @@ def test_a_long_line_without_any_sense_costs_no_more(section: str) -> None:
     for piece in ("Jun 21 16:47:48 ", "[", "<38>1 ", '"\\', "a.b ", "[x] ", "host ", ": ", "é"):
         short = seconds(section, f"Jun 21 16:47:48 {piece * (2_000 // len(piece))}")
         long = seconds(section, f"Jun 21 16:47:48 {piece * (8_000 // len(piece))}")
-        assert long < 40 * max(short, 1e-4), (piece, short, long)
+        assert long < 40 * max(short, 1e-3), (piece, short, long)
 
 
 def test_the_addresses_of_these_tests_are_what_they_seem() -> None:

@@ -142,9 +142,14 @@ class _Demo:
 
 
 def _configuration(root: Path, log: Path) -> str:
-    """Return the shipped configuration, changed to read our log and to say all here."""
+    """Return the shipped configuration, changed to read our log and to say all here.
+
+    Nothing outlives the demonstration, and nothing of a real daemon is used.
+    """
     text = (root / "config" / "fail2ban.conf.nftables").read_text(encoding="utf-8")
     text = re.sub(r"(?m)^logtargets *=.*$", "logtargets = STDERR", text)
+    text = re.sub(r"(?m)^(dbfile|socket) *=.*\n", "", text)
+    text = text.replace("[DEFAULT]\n", "[DEFAULT]\ndbfile = none\nsocket = none\n", 1)
     ssh = text.index("[SSH]")
     section = re.sub(r"(?m)^logfile *=.*(?:\n[ \t].*)*", f"logfile = {log}", text[ssh:], count=1)
     return text[:ssh] + section
