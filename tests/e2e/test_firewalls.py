@@ -227,9 +227,9 @@ def shipped(firewall: Firewall, folder: Path, changes: Mapping[str, str]) -> str
         changes: a line of the file -> what stands there instead.
     """
     text = (ROOT / "config" / f"fail2ban.conf.{firewall.name}").read_text()
-    text = text.replace("/var/log/", f"{folder}/").replace(
-        "/etc/hosts.deny", f"{folder}/hosts.deny"
-    )
+    for where in ("/var/log/", "/var/lib/fail2ban/", "/var/run/fail2ban/"):
+        text = text.replace(where, f"{folder}/")
+    text = text.replace("/etc/hosts.deny", f"{folder}/hosts.deny")
     for old, new in changes.items():
         assert text.count(f"\n{old}\n") == 1, f"not once in the shipped file: {old}"
         text = text.replace(f"\n{old}\n", f"\n{new}\n")
