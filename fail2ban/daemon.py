@@ -10,12 +10,9 @@ import logging
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-
-from daemon import DaemonContext
 
 from fail2ban import __version__
 from fail2ban.config.loaded import Loaded
@@ -32,9 +29,8 @@ from fail2ban.health import http
 from fail2ban.lifeline import Lifeline
 from fail2ban.mailthread import MailThread
 from fail2ban.messages import Messages
-from fail2ban.pidlock import PidLock
-from fail2ban.plan import CONFIGURATION, Plan, make_plan, objections
-from fail2ban.records import Ban, JailSettings, MailSettings, Problem, Settings
+from fail2ban.plan import CONFIGURATION, Plan, fixed, make_plan, objections
+from fail2ban.records import Ban, JailSettings, MailSettings, Problem
 from fail2ban.sd import Supervisor
 from fail2ban.steering import Steering, Wheel
 from fail2ban.works import Links, Works, actions, store_settings
@@ -46,6 +42,8 @@ Load = Callable[[], Loaded]
 
 #: Seconds that the runner may be at one thing, besides those of the slowest command.
 RUNNER_PATIENCE = 60.0
+#: Seconds that the store gets at the end: a disk may hang, and we end all the same.
+STORE_PATIENCE = 20.0
 
 
 class Wish(enum.Enum):
@@ -65,60 +63,6 @@ _SIGNALS: dict[int, Wish] = {
     signal.SIGHUP: Wish.RELOAD,
     signal.SIGUSR1: Wish.REOPEN,
 }
-
-
-def serve(
-    plan: Plan,
-    load: Load,
-    ready: Callable[[], None] = lambda: None,
-    preserve: Iterable[int] = (),
-    supervisor: Supervisor | None = None,
-) -> int:
-    """Take the PID lock and run until told to end; return the exit status.
-
-    Detaches from the terminal if the settings say so.
-
-    Args:
-        plan: not hopeless.
-        load: for SIGHUP.
-        ready: called once, when the daemon serves.
-        preserve: file descriptors that detaching leaves open.
-        supervisor: the service manager that watches us; None: nobody does.
-
-    Raises:
-        LockError: another instance runs.
-    """
-    settings, supervisor = plan.settings, supervisor or Supervisor()
-    assert settings is not None
-    # A reload that is asked for before there is anything to reload means nothing.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    lock = PidLock(settings.pidlock)
-    background = settings.background
-    context = DaemonContext(
-        detach_process=background,
-        working_directory="/" if background else _folder(),
-        umask=0o077,
-        files_preserve=[*preserve, *supervisor.descriptors],
-        pidfile=lock,
-        signal_map={},
-        stdin=None if background else sys.stdin,
-        stdout=None if background else sys.stdout,
-        stderr=None if background else sys.stderr,
-    )
-    with context:
-        messages = Messages(settings.log, console=not background)
-        try:
-            return Daemon(plan, load, messages, ready, supervisor).run(lock.unclean)
-        finally:
-            messages.close()
-
-
-def _folder() -> str:
-    """Return where we are; somebody may have deleted it."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return "/"
 
 
 class Daemon:
@@ -183,7 +127,8 @@ class Daemon:
 
     def _patience(self) -> float:
         """Return how long the runner may be at one thing, in seconds."""
-        timeouts = [one.timeout for jail in self._plan.jails for one in jail.actions]
+        jails = self._works.jails.all().values()
+        timeouts = [one.timeout for jail in jails for one in jail.actions]
         return RUNNER_PATIENCE + max([RUNNER_PATIENCE, *timeouts])
 
     def _make_steering(self) -> Steering:
@@ -244,7 +189,7 @@ class Daemon:
         works, stop, never = self._works, self._stop, threading.Event()
         left = works.open()
         works.jails.prepare(self._plan)
-        self._writer = self._new_thread("store", functools.partial(works.store.run, never), False)
+        self._writer = self._thread("store", functools.partial(works.store.run, never), daemon=True)
         self._thread("teller", works.teller.run, daemon=True)
         self._thread("timer", functools.partial(works.timer.run, stop))
         self._thread("runner", functools.partial(works.runner.run, unclean, left))
@@ -330,21 +275,21 @@ class Daemon:
         """Have everything written; nobody has anything to save any more."""
         self._works.store.finish()
         if self._writer is None:
-            self._works.store.close()
-        else:
-            self._writer.join()
+            return self._works.store.close()
+        self._writer.join(STORE_PATIENCE)
+        if self._writer.is_alive():
+            log.error("the database does not take what happened last: that is forgotten")
 
     # Threads ------------------------------------------------------------------
 
-    def _thread(self, name: str, body: Callable[[], None], daemon: bool = False) -> None:
-        """Start a thread; for the end of a daemon's, nobody waits."""
-        thread = self._new_thread(name, body, daemon)
-        if not daemon:
-            self._threads.append(thread)
-
-    def _new_thread(self, name: str, body: Callable[[], None], daemon: bool) -> threading.Thread:
+    def _thread(
+        self, name: str, body: Callable[[], None], daemon: bool = False
+    ) -> threading.Thread:
+        """Start a thread; for the end of a daemon's, nobody waits in earnest."""
         thread = threading.Thread(target=self._guard, args=(name, body), name=name, daemon=daemon)
         thread.start()
+        if not daemon:
+            self._threads.append(thread)
         return thread
 
     def _guard(self, name: str, body: Callable[[], None]) -> None:
@@ -432,7 +377,8 @@ class Daemon:
         assert plan.settings is not None
         old, new = self._settings, plan.settings
         self._settings, self._plan = new, plan
-        _warn_of_restart(old, new)
+        for option in fixed(old, new):
+            log.warning("%s has changed; that takes effect at the next start", option)
         if new.log != old.log:
             self._messages.configure(new.log)
         if new.mail != old.mail:
@@ -451,25 +397,3 @@ def _report(problems: Iterable[Problem]) -> None:
     for problem in problems:
         level = logging.ERROR if problem.severity == "error" else logging.WARNING
         log.log(level, "%s", problem)
-
-
-def _warn_of_restart(old: Settings, new: Settings) -> None:
-    fixed = {
-        "background": old.background != new.background,
-        "pidlock": old.pidlock != new.pidlock,
-        "locale": old.locale != new.locale,
-        "debug": old.firewall.dryrun != new.firewall.dryrun,
-        "stacksize": old.stack_size != new.stack_size,
-        "socket": old.socket != new.socket,
-        "monitorsocket": old.health.socket != new.health.socket,
-        "monitorgroup": old.health.group != new.health.group,
-        "metricsport": old.health.port != new.health.port,
-        "dbfile": _file(old) != _file(new),
-        "the language": old.modern != new.modern,
-    }
-    for option in (option for option, differs in fixed.items() if differs):
-        log.warning("%s has changed; that takes effect at the next start", option)
-
-
-def _file(settings: Settings) -> str:
-    return settings.store.file if settings.store else ""

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from fail2ban.decide.court import Court
 from fail2ban.decide.judge import Judge
 from fail2ban.detect.journal import Journal, JournalSource
-from fail2ban.detect.logfile import LogState
 from fail2ban.detect.logs import Logs
+from fail2ban.detect.logstate import LogState
 from fail2ban.detect.mainthread import MainThread
 from fail2ban.detect.match import Matcher
 from fail2ban.detect.names import Resolver
@@ -117,6 +117,7 @@ class Jail:
         if self._thread is not None:
             self._services.main.join(self._thread)
             self._thread = None
+            self.judge.rest()
 
     def close(self) -> None:
         """Stop for good."""

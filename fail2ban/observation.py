@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import glob
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from fail2ban.decide.bans import Bans, Entry, State
@@ -21,15 +21,21 @@ NOT_FOLLOWED = "it is not there, or cannot be read"
 
 
 def observe(
-    sections: Iterable[Jail], bans: Bans, queue: int, queue_delay: float, store: StoreHealth
+    sections: Iterable[Jail],
+    rests: Callable[[str], bool],
+    bans: Bans,
+    queue: int,
+    queue_delay: float,
+    store: StoreHealth,
 ) -> Observed:
     """Return how everything is. Any thread; only looks at memory.
 
     Args:
+        rests: tells whether a section reads nothing at present.
         queue, queue_delay: see `Observed`.
     """
     return Observed(
-        jails=tuple(_jail(section, bans) for section in sections),
+        jails=tuple(_jail(one, rests(one.settings.name), bans) for one in sections),
         queue=queue,
         queue_delay=queue_delay,
         threads=threading.active_count(),
@@ -37,13 +43,24 @@ def observe(
     )
 
 
-def _jail(section: Jail, bans: Bans) -> JailFacts:
+def waited(pending: int, delay: float, busy: float) -> float:
+    """Return the seconds for which jobs have to wait at present.
+
+    Args:
+        pending, delay, busy: as the runner tells them; its delay is that of a job that
+            may have been the last for a long time.
+    """
+    return max(delay, busy) if pending or busy else 0.0
+
+
+def _jail(section: Jail, idle: bool, bans: Bans) -> JailFacts:
     settings, reader, judge = section.settings, section.reader, section.judge
     entries, tracker, undated = bans.of(settings.name), judge.tracker, reader.dating.undated
     return JailFacts(
         name=settings.name,
         journal=settings.journal is not None,
         dryrun=settings.dryrun,
+        idle=idle,
         lines=reader.lines,
         matches=reader.matches,
         last_line=reader.last_line,
@@ -59,17 +76,22 @@ def _jail(section: Jail, bans: Bans) -> JailFacts:
         bans=_states(entries),
         banned_total=bans.total(settings.name),
         failed=_failed(entries),
-        logs=(*_logs(section), *_missing(section)),
+        logs=(*_logs(section), *(() if idle else _missing(section))),
     )
 
 
 def _logs(section: Jail) -> list[LogFacts]:
     reader = section.reader
     if section.settings.journal is not None:
-        return [LogFacts("journal", reader.lines, reader.matches, reader.last_line)]
+        return [
+            LogFacts("journal", reader.lines, reader.matches, reader.last_line, reader.last_match)
+        ]
     behind = reader.dating.skew
     skew = None if behind is None else -behind
-    return [LogFacts(one.path, last_line=one.grown, skew=skew) for one in section.followed()]
+    return [
+        LogFacts(one.path, one.lines, one.matches, one.grown, one.last_match, skew)
+        for one in section.followed()
+    ]
 
 
 def _missing(section: Jail) -> list[LogFacts]:

@@ -130,6 +130,28 @@ def _without_place(problem: Problem) -> tuple[str, str, str]:
     return problem.section, problem.option, problem.text
 
 
+def fixed(old: Settings, new: Settings) -> list[str]:
+    """Return the options that have changed and take effect at the next start only."""
+    differ = {
+        "background": old.background != new.background,
+        "pidlock": old.pidlock != new.pidlock,
+        "locale": old.locale != new.locale,
+        "debug": old.firewall.dryrun != new.firewall.dryrun,
+        "stacksize": old.stack_size != new.stack_size,
+        "socket": old.socket != new.socket,
+        "monitorsocket": old.health.socket != new.health.socket,
+        "monitorgroup": old.health.group != new.health.group,
+        "metricsport": old.health.port != new.health.port,
+        "dbfile": _database(old) != _database(new),
+        "the language": old.modern != new.modern,
+    }
+    return [option for option, differs in differ.items() if differs]
+
+
+def _database(settings: Settings) -> str:
+    return settings.store.file if settings.store else ""
+
+
 def missing_logs(plan: Plan) -> list[Problem]:
     """Warn of enabled sections none of whose logs is there at the moment.
 

@@ -15,16 +15,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from fail2ban import database
 from fail2ban.errors import StoreError
-from fail2ban.keeper import Keeper
 from fail2ban.ledger import Batch, Record, Remembered
 from fail2ban.levels import NOTICE
 from fail2ban.queries import Queries
 from fail2ban.records import Id, StoreSettings
+from fail2ban.storekeeper import Storekeeper
+from fail2ban.storequestion import Question
 
 log = logging.getLogger(__name__)
 
@@ -77,17 +78,6 @@ class StoreHealth:
     last_commit_seconds: float = 0.0
 
 
-@dataclass
-class _Question:
-    """What somebody wants to know, and waits for."""
-
-    work: Callable[[Queries], Any]
-    answered: threading.Event = field(default_factory=threading.Event)
-    dropped: bool = False
-    answer: Any = None
-    error: BaseException | None = None
-
-
 class Store:
     """Makes batches durable, and remembers.
 
@@ -113,10 +103,10 @@ class Store:
         # A leaf: nothing else is locked, nor waited for, under it.
         self._changed = threading.Condition(threading.Lock())
         self._pending = Batch()
-        self._questions: list[_Question] = []
+        self._questions: list[Question[Any]] = []
         self._finishing = self._closed = False
         # What follows is the business of the thread that uses the database.
-        self._keeper = Keeper(settings, clock, renewed)
+        self._keeper = Storekeeper(settings, clock, renewed)
         self._thread: int | None = None
         self._unwritten = Batch()
         self._failures, self._retry_at = 0, 0.0
@@ -163,7 +153,7 @@ class Store:
         Raises:
             StoreError: there is no answer in time, or the database cannot be read.
         """
-        question = _Question(work)
+        question = Question(work)
         with self._changed:
             if self._closed:
                 raise StoreError("the database is closed")
@@ -173,16 +163,13 @@ class Store:
                 self._changed.notify()
         if not waits:
             self._answer_here(question)
-        elif not question.answered.wait(timeout):
-            question.dropped = True
-            raise StoreError(f"the database has not answered within {timeout:g} s")
-        if question.error is not None:
-            raise question.error
-        answer: T = question.answer
-        return answer
+        return question.wait(timeout)
 
-    def load(self, jail: str) -> Remembered:
+    def load(self, jail: str, timeout: float | None = None) -> Remembered:
         """Return what there is of one section; from now on it is known to exist.
+
+        Args:
+            timeout: see `ask`.
 
         Raises:
             StoreError: see `ask`.
@@ -192,7 +179,7 @@ class Store:
             self._keeper.present.add(jail)
             return queries.load(jail)
 
-        return self.ask(work)
+        return self.ask(work, timeout)
 
     def records(self) -> Iterator[tuple[str, Id, Record]]:
         """Return the earlier bans of all sections: section, id, and how many.
@@ -240,7 +227,7 @@ class Store:
         questions = self._take()
         self._commit()
         for question in questions:
-            self._answer(question)
+            question.answer(self._keeper.read)
         if self._ticks() >= self._purge_at:
             self._purge_at = self._ticks() + PURGE_INTERVAL
             self._keeper.tidy()
@@ -256,8 +243,7 @@ class Store:
             questions, self._questions = self._questions, []
             done, self._pending.done = self._pending.done, []
         for question in questions:
-            question.error = StoreError("the database is closed")
-            question.answered.set()
+            question.refuse(StoreError("the database is closed"))
         _call(done)
         self._keeper.close()
 
@@ -267,7 +253,7 @@ class Store:
             if not waiting and seconds > 0:
                 self._changed.wait(seconds)
 
-    def _take(self) -> list[_Question]:
+    def _take(self) -> list[Question[Any]]:
         with self._changed:
             taken, self._pending = self._pending, Batch()
             questions, self._questions = self._questions, []
@@ -299,6 +285,7 @@ class Store:
                 self._keeper.file or "in memory",
                 error,
             )
+        self._keeper.slim(self._unwritten)
         self._failures += 1
         pause = RETRY_FIRST * 2.0 ** min(self._failures - 1, 10)
         self._retry_at = self._ticks() + min(pause, RETRY_LONGEST)
@@ -321,20 +308,11 @@ class Store:
 
     # Answering ----------------------------------------------------------------
 
-    def _answer_here(self, question: _Question) -> None:
+    def _answer_here(self, question: Question[T]) -> None:
         if self._thread is None:
             self._take()
             self._commit()
-        self._answer(question)
-
-    def _answer(self, question: _Question) -> None:
-        if question.dropped:
-            return
-        try:
-            question.answer = self._keeper.read(question.work)
-        except Exception as error:
-            question.error = error  # is raised where the question was asked
-        question.answered.set()
+        question.answer(self._keeper.read)
 
     def _measure(self) -> None:
         try:

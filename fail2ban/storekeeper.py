@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -16,7 +17,7 @@ from fail2ban.errors import StoreError
 from fail2ban.ledger import Batch
 from fail2ban.queries import Queries
 from fail2ban.records import StoreSettings
-from fail2ban.storewriter import write
+from fail2ban.storewriter import slim, write
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ MEMORY = 16 << 20
 RENEWALS = 3
 
 
-class Keeper:
+class Storekeeper:
     """The database of the store; for one thread at a time.
 
     Args:
@@ -84,6 +85,14 @@ class Keeper:
                 raise
             self._write(batch)
         self._shrink()
+
+    def slim(self, batch: Batch) -> None:
+        """Leave out of a batch that cannot be written what came and went meanwhile.
+
+        Those who attack us from ever new addresses must not fill the memory.
+        """
+        with contextlib.suppress(sqlite3.Error):  # that nothing works is told already
+            slim(self._database.connection, batch)
 
     def read(self, work: Callable[[Queries], T]) -> T:
         """Return what somebody finds in the database.
@@ -198,6 +207,7 @@ class Keeper:
             self._database = database.open_file(old.file, now)
         except StoreError as error:
             self._database = _give_up(error)
+            self._renewed()
 
     # Writing ------------------------------------------------------------------
 

@@ -59,6 +59,13 @@ class Table:
         )
         connection.executemany(self.put, rows)
 
+    def drop_unknown(self, connection: sqlite3.Connection, changes: dict[Key, Any]) -> None:
+        """Leave out of changes what is None, and was never stored."""
+        find = self.drop.replace("DELETE", "SELECT 1", 1)
+        for key in [key for key, value in changes.items() if value is None]:
+            if connection.execute(find, self._key(key)).fetchone() is None:
+                del changes[key]
+
     def _key(self, key: Key) -> tuple[Stored, Stored | int]:
         return stored(key[0]), self.key(key[1])
 
@@ -128,6 +135,17 @@ def write(connection: sqlite3.Connection, batch: Batch, maxmatches: int, now: fl
         sections = {jail for _, changes in tables for jail, _ in changes}
         note_present(connection, sections, now)
     return sections
+
+
+def slim(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Leave out of a batch what came and went without being stored.
+
+    Raises:
+        sqlite3.Error: not all of it is left out.
+    """
+    SUSPECTS.drop_unknown(connection, batch.suspects)
+    DEFERRED.drop_unknown(connection, batch.deferred)
+    BANS.drop_unknown(connection, batch.bans)
 
 
 def add_history(connection: sqlite3.Connection, bans: Iterable[Ban], maxmatches: int) -> None:

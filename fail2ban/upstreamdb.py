@@ -11,23 +11,20 @@ Source: jail-conf.md sections 10.2, 10.3 and 10.5.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
-import json
-import locale
 import logging
 import os
 import sqlite3
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from fail2ban.database import transaction
-from fail2ban.ledger import Record
-from fail2ban.records import Address, Ban, Capture, Id, Ticket
+from fail2ban.records import Ban
 from fail2ban.storedrows import BROKEN, ban_data, id_key, stored
 from fail2ban.storeschema import APPLICATION, HEADER
 from fail2ban.storewriter import BANS, RECORDS, add_history
+from fail2ban.upstreamrows import UNKNOWN, Found, read_row
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +37,6 @@ VERSION = 4
 #: Bans that are over, taken over at the most; the newest ones.
 HISTORY = 100_000
 
-_PERMANENT, _UNKNOWN = -1, -2
-
 
 @dataclass(frozen=True)
 class Upstream:
@@ -53,23 +48,6 @@ class Upstream:
 
     file: str
     version: int
-
-
-class _Found(NamedTuple):
-    """A ban of such a database.
-
-    Attributes:
-        unknown: its length is not known; its end is its begin then.
-    """
-
-    ban: Ban
-    unknown: bool
-
-    def record(self, age: float) -> Record:
-        """Return what counts when the id is banned again, kept as jail-conf.md 10.4 says."""
-        ban = self.ban
-        until = None if ban.end is None else ban.start + 3 * (ban.end - ban.start) + age
-        return Record(ban.count, ban.start, until)
 
 
 def recognise(file: str) -> Upstream | None:
@@ -145,7 +123,7 @@ class _Taken:
             self.history += 1
             yield found.ban
 
-    def _put(self, found: _Found) -> None:
+    def _put(self, found: Found) -> None:
         ban = found.ban
         key = stored(ban.jail), id_key(ban.id)
         if found.unknown or ban.end is None or ban.end > self.now:
@@ -156,10 +134,10 @@ class _Taken:
         if record.until is None or record.until > self.now:
             self.ours.execute(RECORDS.put, (*key, *record))
 
-    def _readable(self, rows: Iterator[Any]) -> Iterator[_Found]:
+    def _readable(self, rows: Iterator[Any]) -> Iterator[Found]:
         for row in rows:
             try:
-                found = _read(*row)
+                found = read_row(*row)
             except BROKEN:
                 self.broken += 1
             else:
@@ -176,7 +154,7 @@ class _Reader:
     def __init__(self, source: sqlite3.Connection, since: float) -> None:
         self._source, self._since = source, since
         columns = {row[1] for row in source.execute("PRAGMA table_info(bans)")}
-        length = "bantime" if b"bantime" in columns else f"{_UNKNOWN:d}"
+        length = "bantime" if b"bantime" in columns else f"{UNKNOWN:d}"
         count = "bancount" if b"bancount" in columns else "1"
         self._rest = f"{length}, {count}, data"
 
@@ -220,92 +198,3 @@ def _must_stand_still(file: str) -> bool:
     with open(file, "rb") as opened:
         wal = opened.read(20)[18:] == b"\2\2"
     return os.path.exists(f"{file}-journal") or (wal and not os.path.exists(f"{file}-wal"))
-
-
-# One row -----------------------------------------------------------------------
-
-
-def _read(
-    jail: bytes, id: bytes, start: float, length: float, count: int, data: bytes | None
-) -> _Found:
-    """Return the ban of a row; raises one of `BROKEN`."""
-    begin, seconds, unknown = float(start), float(length), length <= _UNKNOWN
-    end = None if length == _PERMANENT else begin if unknown else begin + seconds
-    known = _details(data)
-    groups = _groups(known)
-    ip, fid = _whom(_id(_text(id)), groups)
-    ticket = Ticket(
-        jail=_text(jail),
-        ip=ip,
-        failures=_failures(known),
-        time=begin,
-        lines=tuple(_line(line) for line in _list(known.get("matches"))),
-        fid=fid,
-        groups=groups,
-    )
-    return _Found(Ban(begin, end, ticket, max(1, int(count)), restored=True), unknown)
-
-
-def _text(value: bytes) -> str:
-    """Decode a text: UTF-8, or what the locale says, as whoever wrote it did."""
-    for encoding in ("utf-8", locale.getpreferredencoding(False)):
-        with contextlib.suppress(UnicodeDecodeError):
-            return value.decode(encoding)
-    return value.decode("utf-8", "replace")
-
-
-def _details(data: bytes | None) -> dict[str, Any]:
-    """Return the lines and captures of a ban; without them it is still a ban."""
-    try:
-        found = json.loads(_text(data or b""))
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _failures(known: Mapping[str, Any]) -> int:
-    found = known.get("failures")
-    return found if isinstance(found, int) and 0 <= found < 1 << 63 else 0
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _line(value: object) -> str:
-    """Return a line, which may be in three parts: before its date, the date, and the rest."""
-    return "".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _groups(known: Mapping[str, Any]) -> dict[str, Capture]:
-    groups: dict[str, Capture] = {}
-    for name, value in known.items():
-        if name in ("matches", "failures") or value is None:
-            continue
-        groups[name] = tuple(map(_line, value)) if isinstance(value, list) else str(value)
-    return groups
-
-
-def _whom(id: Id, groups: Mapping[str, Capture]) -> tuple[Id, Id | None]:
-    """Return the address and, where it is not banned itself, what is."""
-    if isinstance(id, str):
-        for name in ("ip4", "ip6"):
-            if (ip := _address(str(groups.get(name, "")))) is not None:
-                return ip, id
-    return id, None
-
-
-def _id(text: str) -> Id:
-    if "/" in text:
-        with contextlib.suppress(ValueError):
-            return ipaddress.ip_network(text, strict=False)
-    ip = _address(text)
-    return text if ip is None else ip
-
-
-def _address(text: str) -> Address | None:
-    try:
-        ip = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip

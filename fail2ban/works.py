@@ -35,7 +35,7 @@ from fail2ban.health.recorder import Recording
 from fail2ban.jail import Guard, Services
 from fail2ban.jails import Act, Jails
 from fail2ban.ledger import Batch, Remembered
-from fail2ban.observation import observe
+from fail2ban.observation import observe, waited
 from fail2ban.records import ActionSettings, Ban, Id, JailSettings, Settings, StoreSettings
 from fail2ban.store import Store
 
@@ -44,10 +44,12 @@ log = logging.getLogger(__name__)
 #: Where the store keeps what the next start must know to remove what we leave in the
 #: firewall: no section, and keys that begin so.
 FAREWELL = "farewell:"
-#: Seconds that a command waits for the store, if it is to get lines of earlier bans.
-PATIENCE = 1.0
-#: Seconds that the end waits for the store before it decides what may stay.
-LAST_PATIENCE = 10.0
+#: Seconds that a command waits for the store, if it is to get lines of earlier bans;
+#: and seconds for which the next ones do not wait where there was no answer.
+PATIENCE, REST = 1.0, 60.0
+#: Seconds that others wait for the store: a section that begins, a client, and the end
+#: before it decides what may stay.
+LONG_PATIENCE = 10.0
 #: Events of one id that are shown.
 EVENTS = 1000
 
@@ -89,6 +91,7 @@ class Works:
         jails = list(jails)
         self._links = links
         self._left: Mapping[str, str] = {}
+        self._ask_again = 0.0  # the store did not answer; by the clock that only goes forward
         self.events = Events(time.time)
         self.timer = Timer(time.time, time.monotonic)
         self.main, self.desk = MainThread(links.ring), MainThread(links.ring)
@@ -164,7 +167,7 @@ class Works:
     def keeps_faith(self) -> bool:
         """Have all written; tell whether the next run will know what this one has done."""
         try:
-            self.store.ask(lambda queries: None, LAST_PATIENCE)
+            self.store.ask(lambda queries: None, LONG_PATIENCE)
         except StoreError:
             return False
         health = self.store.health()
@@ -181,12 +184,14 @@ class Works:
         Raises:
             StoreError: nobody knows.
         """
-        found = self.store.ask(lambda q: [e for id in ids for e in q.events(id, None, EVENTS)])
+        found = self.store.ask(
+            lambda q: [e for id in ids for e in q.events(id, None, EVENTS)], LONG_PATIENCE
+        )
         return sorted(found, key=lambda event: event.time)
 
     def _load(self, jail: str) -> Remembered:
         try:
-            return self.store.load(jail)
+            return self.store.load(jail, LONG_PATIENCE)
         except StoreError as error:
             log.error("[%s] what an earlier run has left is not known: %s", jail, error)
             return Remembered()
@@ -208,11 +213,14 @@ class Works:
         """Return what earlier bans of an id say, and this one; on the runner's thread."""
         jail = None if all_jails else ban.jail
         lines, failures = ban.ticket.lines, ban.ticket.failures
+        if time.monotonic() < self._ask_again:
+            return Merged(lines, failures)
         try:
             # The ban itself may be stored, or not yet.
             earlier = self.store.ask(lambda q: q.lines(ban.id, jail, ban.start), PATIENCE)
         except StoreError as error:
             log.warning("[%s] lines of earlier bans are not known: %s", ban.jail, error)
+            self._ask_again = time.monotonic() + REST
             return Merged(lines, failures)
         return Merged((*earlier.lines, *lines), earlier.failures + failures)
 
@@ -228,8 +236,10 @@ class Works:
 
     def _observe(self) -> Observed:
         runner = self.runner
-        delay = max(runner.delay, runner.busy)
-        return observe(self.jails.each(), runner.bans, runner.pending, delay, self.store.health())
+        pending, jails = runner.pending, self.jails
+        delay = waited(pending, runner.delay, runner.busy)
+        store = self.store.health()
+        return observe(jails.each(), jails.rests, runner.bans, pending, delay, store)
 
 
 def actions(jails: Iterable[JailSettings]) -> dict[str, tuple[ActionSettings, ...]]:

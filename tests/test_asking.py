@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fail2ban.control.asking import QUERIES, SECRETS, ReadOnly, only_asking
 from fail2ban.control.commands import COMMANDS, GET, SET, Commands
-from fail2ban.control.watching import Watch
+from fail2ban.control.discreet import HIDDEN, discreet
+from fail2ban.control.watching import Watch, Watcher
 from fail2ban.errors import Fail2BanError
+from fail2ban.events import Event
 from tests.test_commands_control import FakeHost
 
 CHANGES = sorted({*COMMANDS, "reload"} - QUERIES)
@@ -26,7 +30,7 @@ def test_what_the_table_leaves_out_is_known_to_change_something() -> None:
     assert set(CHANGES) - internal == expected
 
 
-@pytest.mark.parametrize("command", [*CHANGES, "nonsense", "", 5, None, ["ping"]])
+@pytest.mark.parametrize("command", [*CHANGES, "nonsense", "", 5, None, ["ping"], {}])
 def test_what_is_no_question_is_refused(command: object) -> None:
     host = FakeHost()
     with pytest.raises(ReadOnly, match="this socket only answers questions"):
@@ -52,6 +56,35 @@ def test_the_command_of_an_action_is_a_secret_in_either_shape() -> None:
     for schema in (None, 1):
         with pytest.raises(ReadOnly):
             ask(["get", "one", "action", "SSH", "actionban"], schema)
+
+
+def test_words_that_are_no_texts_are_refused() -> None:
+    for word in (["action"], {"action"}, {"action": 1}):
+        with pytest.raises(Fail2BanError, match="no word of a command"):
+            only_asking(Commands(FakeHost()).execute)(["get", "one", word, "x"], None)
+
+
+FAILED = "'curl -H token:s3cret' returned 1"
+
+
+def test_the_text_of_a_command_that_failed_is_told_nowhere() -> None:
+    said = {
+        "bans": [{"id": "192.0.2.1", "error": FAILED}, {"id": "192.0.2.2", "error": ""}],
+        "failing": ({"reason": FAILED},),
+    }
+    assert discreet(said) == {
+        "bans": [{"id": "192.0.2.1", "error": HIDDEN}, {"id": "192.0.2.2", "error": ""}],
+        "failing": ({"reason": HIDDEN},),
+    }
+
+
+def test_nor_is_it_to_those_who_watch() -> None:
+    watch = only_asking(Commands(FakeHost()).execute)(["watch"], None)
+    assert isinstance(watch, Watch)
+    watcher = Watcher(watch, lambda: None)
+    watcher(Event(0, "command", "one", None, {"verb": "ban", "error": FAILED, "status": 1}))
+    (line,) = watcher.take().splitlines()
+    assert json.loads(line)["facts"] == {"verb": "ban", "error": HIDDEN, "status": 1}
 
 
 WORDS = st.sampled_from([*COMMANDS, *GET, *SET, "one", "two", "reload", "--all", "192.0.2.1", "on"])

@@ -191,7 +191,7 @@ def test_ban_that_is_prolonged_is_saved_with_its_new_end() -> None:
     office = Office(jail_settings(maxretry=1, bantime=600.0))
     office.fail()
     (entry,) = office.bans.of("SSH")
-    entry.state, entry.applied_at = State.APPLIED, NOW
+    entry.state, entry.applied_at, entry.announced = State.APPLIED, NOW, True
     office.ledger.take()
     office.clock.now += 100
     office.fail()
@@ -222,6 +222,39 @@ def test_what_a_name_comes_to_during_a_poll_waits_for_its_end() -> None:
     assert office.ledger.batches == []
     office.judge.done({})
     assert office.ledger.take().suspects["SSH", ONE] is not None
+
+
+def test_bans_of_a_poll_that_is_broken_off_are_saved_and_nothing_else_of_it() -> None:
+    office = Office()
+    office.judge.begin()
+    office.fail(times=3)
+    office.fail(TWO, times=2)
+    office.judge.rest()
+    saved = office.ledger.take()
+    assert (saved.marks, saved.suspects, list(saved.bans)) == ({}, {}, [("SSH", ONE)])
+    assert saved.records["SSH", ONE] is not None
+    office.judge.done({"log": "5"})
+    saved = office.ledger.take()
+    assert saved.marks == {("SSH", "log"): "5"}
+    assert saved.suspects.keys() == {("SSH", ONE), ("SSH", TWO)}
+    assert saved.bans == {}
+
+
+def test_ban_by_hand_is_saved_while_lines_are_read() -> None:
+    office = Office()
+    office.judge.begin()
+    assert office.judge.ban(ONE)
+    assert list(office.ledger.take().bans) == [("SSH", ONE)]
+
+
+def test_answer_that_comes_after_the_end_of_a_section_is_left_to_the_next_run() -> None:
+    office = Office()
+    number = office.judge.defer(Failure("SSH", "host.example", NOW, ("line",)))
+    office.ledger.take()
+    office.judge.close()
+    office.judge.settle(number, [failure()])
+    assert office.judge.found_total == 0
+    assert office.ledger.batches == []
 
 
 def test_failure_is_settled_once() -> None:

@@ -97,6 +97,19 @@ def test_a_section_that_used_to_match_raises_an_alarm_when_it_is_silent() -> Non
     assert watched.look(replace(silent, matches=jail.matches + 1)) == ["-quiet"]
 
 
+def test_a_section_that_rests_is_not_silent_nor_misses_a_log() -> None:
+    watched = Watched()
+    jail = with_habit(watched)
+    gone = replace(LOG, problem="it is not there")
+    resting = replace(jail, lines=jail.lines + quiet.LINES, logs=(gone,), idle=True)
+    for _ in range(3):
+        assert watched.look(resting, seconds=20 * DAY) == []
+    # Nor is it when it has just begun to read again.
+    back = replace(resting, logs=(LOG,), idle=False)
+    assert watched.look(back) == []
+    assert watched.look(replace(back, lines=back.lines + quiet.LINES), seconds=DAY) == ["+quiet"]
+
+
 def test_a_log_that_does_not_grow_is_no_silence() -> None:
     watched = Watched()
     assert watched.look(with_habit(watched), seconds=100 * DAY) == []
@@ -195,11 +208,12 @@ def test_a_log_that_is_gone_has_no_wrong_clock() -> None:
 
 def test_a_ban_that_stays_failed_raises_an_alarm_until_it_is_in_force() -> None:
     watched = Watched()
-    failing = replace(FINE, failed={IP: "returned 1\x1b[31m"})
+    failing = replace(FINE, failed={"joe\x1b[31m": "'curl -d token=s3cret' returned 1"})
     assert watched.look(failing) == []
     assert watched.look(failing, seconds=checks.FAILED_LONG) == ["+failed"]
-    assert "192.0.2.1" in watched.text()
-    assert r"returned 1\x1b[31m" in watched.text()
+    # A command may hold passwords, and the one banned has chosen his name.
+    assert r"'joe\x1b[31m' cannot be banned" in watched.text()
+    assert "s3cret" not in watched.text()
     assert watched.look(FINE) == ["-failed"]
 
 

@@ -10,10 +10,10 @@ from typing import cast
 from fail2ban.decide.bans import Bans, Part, State
 from fail2ban.decide.timer import Timer
 from fail2ban.decide.tracker import Tracker
-from fail2ban.detect.logfile import LogState
+from fail2ban.detect.logstate import LogState
 from fail2ban.health.facts import Observed
 from fail2ban.jail import Jail
-from fail2ban.observation import FAILED, NOT_FOLLOWED, observe
+from fail2ban.observation import FAILED, NOT_FOLLOWED, observe, waited
 from fail2ban.records import JailSettings, Ticket
 from fail2ban.store import StoreHealth
 from tests.helpers import NOW, FakeClock, jail_settings
@@ -64,7 +64,7 @@ class Section:
     judge: Judge = field(default_factory=Judge)
 
     def followed(self) -> list[LogState]:
-        return [LogState(FOLLOWED, 70, NOW)]
+        return [LogState(FOLLOWED, 70, NOW, 6, 2, NOW - 2)]
 
 
 def table(count: int, state: State) -> Bans:
@@ -81,9 +81,14 @@ def table(count: int, state: State) -> Bans:
 
 
 def look(
-    sections: list[Section], bans: Bans, queue: int, delay: float, store: StoreHealth
+    sections: list[Section],
+    bans: Bans,
+    queue: int,
+    delay: float,
+    store: StoreHealth,
+    resting: bool = False,
 ) -> Observed:
-    return observe(cast(list[Jail], sections), bans, queue, delay, store)
+    return observe(cast(list[Jail], sections), lambda name: resting, bans, queue, delay, store)
 
 
 def test_a_section_tells_of_its_reader_its_judge_and_its_bans() -> None:
@@ -96,8 +101,20 @@ def test_a_section_tells_of_its_reader_its_judge_and_its_bans() -> None:
     there, missing = jail.logs
     # The writer's clock is behind ours.
     assert (there.name, there.last_line, there.skew, there.problem) == (FOLLOWED, NOW, -30, "")
+    assert (there.lines, there.matches, there.last_match) == (6, 2, NOW - 2)
     assert (missing.name, missing.problem) == (MISSING, NOT_FOLLOWED)
     assert jail.banned_total == 3
+
+
+def test_a_section_that_rests_misses_no_log() -> None:
+    (jail,) = look([Section()], table(0, State.WANTED), 0, 0, StoreHealth(), resting=True).jails
+    assert jail.idle and [log.name for log in jail.logs] == [FOLLOWED]
+
+
+def test_where_nothing_waits_nothing_has_waited_long() -> None:
+    assert waited(0, 40.0, 0.0) == 0
+    assert waited(1, 40.0, 0.0) == 40
+    assert waited(0, 2.0, 50.0) == 50
 
 
 def test_a_ban_that_does_not_fail_has_no_reason() -> None:

@@ -34,6 +34,7 @@ from fail2ban.health.facts import (
 )
 from fail2ban.health.families import families
 from fail2ban.health.histogram import BOUNDS, Histogram
+from fail2ban.records import Settings
 from tests.helpers import NOW
 
 parser = pytest.importorskip("prometheus_client.parser")
@@ -233,27 +234,75 @@ def test_below_the_status_of_a_section_there_are_its_own_alarms() -> None:
     assert len(shown.lines(ALARMS, "sshd").split("\n")) == 2
 
 
-def test_alarms_go_to_the_standard_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def ask(socket: str, words: Sequence[str], timeout: float) -> object:
-        assert words == ["alarms"]
-        return ALARMS
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
+    """Have the server tell its alarms and a dry run; what it was asked."""
+    asked: list[Sequence[str]] = []
 
-    monkeypatch.setattr(shown, "ask", ask)
-    shown.show("/run/x.sock")
+    def answer(daemon: Settings, words: Sequence[str], schema: object, timeout: float) -> object:
+        asked.append(words)
+        jails = [{"name": "sshd", "dryrun": False}, {"name": "dry\x1b", "dryrun": True}]
+        return {"alarms": ALARMS, "jails": jails}
+
+    monkeypatch.setattr(shown, "answer", answer)
+    return asked
+
+
+DRY = "[dry\\x1b] is a dry run: its bans are not carried out\n"
+
+
+@pytest.mark.parametrize(
+    "words, alarms, dry",
+    [
+        (["status"], 3, DRY),
+        (["status", "--all", "short"], 3, DRY),
+        (["status", "sshd"], 2, ""),
+        (["status", "dry\x1b"], 1, DRY),
+        (["stats"], 0, DRY),
+        (["banned", "192.0.2.1"], 0, DRY),
+        (["get", "dry\x1b", "banip"], 0, DRY),
+        (["get", "sshd", "banip"], 0, ""),
+    ],
+)
+def test_alarms_and_dry_runs_are_remarked_on_the_standard_error(
+    told: list[Sequence[str]],
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    alarms: int,
+    dry: str,
+) -> None:
+    shown.remark(Settings(), words)
     out, err = capsys.readouterr()
-    assert out == "" and err.count("ALARM") == 3
+    assert told == [["health"]]
+    assert out == "" and err.count("ALARM") == alarms and err.startswith(dry)
+    assert ("dry run" in err) == bool(dry)
 
 
-def test_a_server_that_knows_no_alarms_is_no_error(
+@pytest.mark.parametrize("words", [["ping"], ["get", "sshd", "bantime"], ["reload"], ["unban"]])
+def test_nothing_is_asked_where_there_is_nothing_to_remark(
+    told: list[Sequence[str]], words: list[str]
+) -> None:
+    shown.remark(Settings(), words)
+    assert told == []
+
+
+@pytest.mark.parametrize("result", [None, [], {}, {"alarms": 1, "jails": 2}])
+def test_a_server_that_answers_something_else_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], result: object
+) -> None:
+    monkeypatch.setattr(shown, "answer", lambda *args: result)
+    shown.remark(Settings(), ["status"])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_server_that_knows_no_health_is_no_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def ask(socket: str, words: Sequence[str], timeout: float) -> object:
+    def answer(*args: object) -> object:
         raise Fail2BanError("Invalid command")
 
-    monkeypatch.setattr(shown, "ask", ask)
-    shown.show("/run/x.sock")
+    monkeypatch.setattr(shown, "answer", answer)
+    shown.remark(Settings(), ["status"])
     assert capsys.readouterr() == ("", "")
 
 

@@ -74,6 +74,7 @@ class Trial:
     def apply(self) -> None:
         for entry in self.bans.of("SSH"):
             entry.state, entry.applied_at = State.APPLIED, self.clock()
+            entry.announced = True
 
     def banned(self) -> list[str]:
         return [str(entry.ban.id) for entry in self.bans.of("SSH")]
@@ -142,6 +143,21 @@ def test_permanent_ban_grows_no_longer() -> None:
     trial.apply()
     trial.fail(3)
     assert trial.orders == [Verb.BAN, Verb.RENEW]
+
+
+def test_a_ban_that_was_not_told_of_yet_is_no_reason_to_complain(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It may be in force before the poll ends that led to it, and is stored."""
+    trial = Trial()
+    trial.fail(3)
+    trial.apply()
+    (entry,) = trial.bans.of("SSH")
+    entry.announced = False
+    trial.clock.advance(5)
+    trial.fail(3)
+    assert "already" not in caplog.text
+    assert trial.orders == [Verb.BAN]
 
 
 def test_failures_from_before_the_ban_took_hold_are_no_reason_to_complain(

@@ -63,7 +63,7 @@ class Follower:
         lines = list(self.logs.poll())
         while self.logs.due() == 0:
             lines += self.logs.poll()
-        return lines
+        return [line._replace(tally=None) for line in lines]
 
 
 @pytest.fixture
@@ -1066,8 +1066,37 @@ def test_a_tail_is_live_while_another_log_is_not(tmp_path: Path) -> None:
     follower.write("log", b"old\n")
     follower.write("tail", b"old\nhalf")
     first = next(follower.logs.poll())
-    assert first == Line("old", live=False)
+    assert (first.text, first.live) == ("old", False)
     follower.logs.close()
+
+
+# How logs are getting on ---------------------------------------------------------
+
+
+def test_lines_and_matches_are_counted_for_each_log(tmp_path: Path) -> None:
+    follower = Follower(tmp_path, ("log", "other"))
+    follower.write("log", b"one\ntwo\n")
+    follower.write("other", b"three\n")
+    for line in follower.logs.poll():
+        if line.text == "two" and line.tally is not None:
+            line.tally.matches += 1
+    states = {one.path: (one.lines, one.matches) for one in follower.logs.states()}
+    assert states == {follower.path("log"): (2, 1), follower.path("other"): (1, 0)}
+    follower.logs.close()
+
+
+def test_in_the_middle_of_a_rotation_a_log_is_still_one(follower: Follower) -> None:
+    follower.write("log", b"one\n")
+    follower.poll()
+    os.rename(follower.path("log"), follower.path("log.1"))
+    follower.write("log", b"two\nthree\n")
+    follower.poll()
+    (state,) = follower.logs.states()
+    assert (state.path, state.read, state.lines) == (follower.path("log"), 10, 3)
+    follower.poll(GRACE)
+    follower.poll(GRACE)
+    (state,) = follower.logs.states()
+    assert state.lines == 3
 
 
 # Where to begin in an old log ----------------------------------------------------

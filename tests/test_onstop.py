@@ -24,7 +24,7 @@ def end(world: World, keep: bool = True) -> list[str]:
     """End the daemon; return the commands of its end."""
     world.shell.taken()
     world.runner.finish(keep)
-    world.runner._builder.set_up = lambda: True  # type: ignore[method-assign]
+    world.runner._builder.set_up = lambda **how: True  # type: ignore[method-assign]
     world.runner.run()
     return world.shell.taken()
 
@@ -132,7 +132,7 @@ def test_nothing_stays_that_the_next_run_would_not_know_or_that_is_empty(keep: b
 def test_nothing_stays_after_a_bug() -> None:
     world = kept_world(SSH=action())
     world.runner._put(lambda: 1 // 0)
-    world.runner._builder.set_up = lambda: True  # type: ignore[method-assign]
+    world.runner._builder.set_up = lambda **how: True  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError):
         world.runner.run()
     assert world.started == {}
@@ -172,7 +172,7 @@ def test_ban_that_nobody_wants_any_more_is_lifted_and_one_that_is_missing_carrie
     after.shell.taken()
     more = Ban(NOW, None, ticket("192.0.2.7"))
     assert restore(after, [*bans_of(world)[1:], more]) == [
-        "ban SSH 192.0.2.7", "unban SSH 192.0.2.1",
+        "unban SSH 192.0.2.1", "ban SSH 192.0.2.7",
     ]  # fmt: skip
     assert after.started == {"SSH": {"2001:db8::1", "192.0.2.7"}}
 
@@ -219,7 +219,7 @@ def test_action_with_nothing_but_ban_and_unban_ends_up_with_each_ban_once() -> N
     after = next_run(world)
     first, second = bans_of(world)
     assert restore(after, [first], [second]) == [
-        "unban SSH 192.0.2.1", "ban SSH 192.0.2.1", "unban SSH 192.0.2.2",
+        "unban SSH 192.0.2.2", "unban SSH 192.0.2.1", "ban SSH 192.0.2.1",
     ]  # fmt: skip
     assert not after.doubles and after.started == {"SSH": {"192.0.2.1"}}
 

@@ -119,19 +119,35 @@ def test_commands_are_told_with_what_they_were_for_and_how_they_ended() -> None:
 # Restored ---------------------------------------------------------------------
 
 
-def test_bans_come_back_in_one_pass_without_checks_before_what_is_decided_later(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_bans_come_back_without_checks(caplog: pytest.LogCaptureFixture) -> None:
     world = World(SSH=(action("A"), action("B")))
     world.start()
     restore(world, old("192.0.2.1", "192.0.2.2"))
-    world.ban("192.0.2.3")
     assert world.work() == [
-        "ban A 192.0.2.1", "ban A 192.0.2.2", "ban B 192.0.2.1", "ban B 192.0.2.2",
-        "check A", "ban A 192.0.2.3", "check B", "ban B 192.0.2.3",
+        "ban A 192.0.2.1", "ban B 192.0.2.1", "ban A 192.0.2.2", "ban B 192.0.2.2",
     ]  # fmt: skip
     assert caplog.text.count("Restore Ban (660 s) 192.0.2.1") == 1
-    assert [str(ban.ip) for ban in world.notified] == ["192.0.2.3"]  # no mail about old ones
+    assert not world.notified  # no mail about old ones
+
+
+def test_bans_that_come_back_hold_up_no_other_ban() -> None:
+    world = World(SSH=action(), FTP=action("F"))
+    world.start()
+    restore(world, old("192.0.2.1", "192.0.2.2", "192.0.2.3"))
+    world.ban("192.0.2.9", jail="FTP")
+    assert world.work() == [
+        "ban SSH 192.0.2.1", "check F", "ban F 192.0.2.9",
+        "ban SSH 192.0.2.2", "ban SSH 192.0.2.3",
+    ]  # fmt: skip
+
+
+def test_bans_that_are_lifted_before_they_come_back_never_do() -> None:
+    world = World()
+    world.start()
+    first, second, third = restore(world, old("192.0.2.1", "192.0.2.2", "192.0.2.3"))
+    world.bans.lift(second)
+    assert world.work() == ["ban SSH 192.0.2.1", "ban SSH 192.0.2.3"]
+    assert world.bans.of("SSH") == [first, third]
 
 
 def test_ban_that_cannot_be_restored_costs_one_and_is_tried_again() -> None:
@@ -253,8 +269,8 @@ def test_bans_that_nothing_has_cleared_are_lifted_before_they_come_back() -> Non
     world.start()
     restore(world, old("192.0.2.1", "192.0.2.2"), old("192.0.2.3", end=NOW - 1))
     assert world.work() == [
-        "unban A 192.0.2.1", "ban A 192.0.2.1", "unban A 192.0.2.2", "ban A 192.0.2.2",
         "unban A 192.0.2.3",
+        "unban A 192.0.2.1", "ban A 192.0.2.1", "unban A 192.0.2.2", "ban A 192.0.2.2",
     ]  # fmt: skip
     assert not world.doubles and world.started == {"A": {"192.0.2.1", "192.0.2.2"}}
 
@@ -265,7 +281,7 @@ def test_end_before_the_bans_come_back_leaves_nothing_of_a_killed_run() -> None:
     world.started = {"A": {"192.0.2.1", "192.0.2.2"}}
     world.runner.restore("SSH", old("192.0.2.1"), old("192.0.2.2", end=NOW - 1))
     world.runner.finish()
-    world.runner._builder.set_up = lambda: None  # type: ignore[assignment,method-assign,return-value]
+    world.runner._builder.set_up = lambda **how: None  # type: ignore[assignment,method-assign,return-value]
     world.runner._scaffold.sites()[0].up = True
     world.runner.run(unclean=True)
     assert world.started == {"A": set()}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,17 @@ def test_a_jail_tells_its_numbers_and_its_bans(host: FakeHost) -> None:
     assert jail["bans"][0]["end"] == NOW + 600
 
 
+def test_bans_that_are_only_rehearsed_say_so(host: FakeHost) -> None:
+    host.running["one"] = replace(host.running["one"], dryrun=True)
+    assert asked(host, ["status", "one"])["jail"]["bans"][0]["dryrun"]
+    assert {ban["dryrun"] for ban in asked(host, ["banned"])["bans"]} == {True}
+    assert asked(host, ["banned", "alice"])["ids"][0]["dryrun"] == ["one"]
+
+
 def test_ids_are_told_with_the_sections_that_ban_them(host: FakeHost) -> None:
     assert asked(host, ["banned", "alice", "bob"])["ids"] == [
-        {"id": "alice", "jails": ["one"]},
-        {"id": "bob", "jails": []},
+        {"id": "alice", "jails": ["one"], "dryrun": []},
+        {"id": "bob", "jails": [], "dryrun": []},
     ]
 
 

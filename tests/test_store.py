@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fail2ban import store as store_module
+from fail2ban.database import Database
 from fail2ban.errors import StoreError
 from fail2ban.ledger import Batch, Deferred, Record, Remembered, Suspect
 from fail2ban.queries import Earlier, Queries
@@ -367,7 +368,7 @@ def test_bans_in_force_and_marks_never_fall_victim(stores: Make, file: str) -> N
 
 
 def test_a_database_in_memory_is_bounded_too(stores: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fail2ban.keeper.MEMORY", 1_000_000)
+    monkeypatch.setattr("fail2ban.storekeeper.MEMORY", 1_000_000)
     store = stores()
     filled(store, events=8000)
     assert store.health().bytes <= 1_100_000
@@ -471,6 +472,29 @@ def test_what_waits_for_a_full_disk_is_bounded(
     assert store.health().pending <= 201
 
 
+def test_who_comes_and_goes_while_nothing_can_be_written_takes_no_room(
+    stores: Make, file: str
+) -> None:
+    clock = FakeClock()
+    store = stores(file, clock)
+    known, passing = ip_address("192.0.2.1"), ip_address("192.0.2.2")
+    store.save(Batch(suspects={("sshd", known): Suspect((NOW,))}))
+    store.step()
+    disk = Disk(store)
+    disk.fill()
+    store.save(big(0))
+    for id in (known, passing):
+        store.save(Batch(suspects={("sshd", id): Suspect((NOW,))}))
+        store.save(Batch(suspects={("sshd", id): None}, bans={("sshd", id): None}))
+    store.save(Batch(deferred={("sshd", 1): None}))
+    store.step()
+    assert store.health().pending == 2  # a mark, and that one is to be forgotten
+    disk.empty()
+    clock.advance(60)
+    store.step()
+    assert again(stores, store, file).load("sshd").suspects == {}
+
+
 def test_what_is_there_can_be_read_while_nothing_can_be_written(stores: Make, file: str) -> None:
     store = stores(file)
     store.save(batch_of(ban()))
@@ -506,6 +530,25 @@ def test_a_database_that_was_deleted_is_written_again(
     assert "was moved or deleted while in use; it is written again" in caplog.text
     assert store.health().failing == ""
     assert len(again(stores, store, file).load("sshd").bans) == 2
+
+
+def test_where_it_cannot_be_opened_again_everything_is_saved_in_memory(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, renewed = FakeClock(), []
+    store = Store(StoreSettings(file), clock, clock, lambda: renewed.append(1))
+    store.open()
+    Path(file).unlink()
+
+    def fail(path: str, now: float) -> Database:
+        raise StoreError("no")
+
+    monkeypatch.setattr("fail2ban.storekeeper.database.open_file", fail)
+    store.save(batch_of(ban()))
+    store.step()
+    assert (renewed, store.health().file) == ([1], "")
+    assert len(store.load("sshd").bans) == 1
+    store.close()
 
 
 def test_what_was_put_in_its_place_is_set_aside(

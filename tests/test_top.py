@@ -32,6 +32,7 @@ def jail(name: str, lines: int = 0, **states: int) -> dict[str, Any]:
     return {
         "name": name,
         "dryrun": name == "dry",
+        "idle": False,
         "journal": False,
         "alarms": [],
         "lines": lines,

@@ -20,7 +20,8 @@ from fail2ban.ledger import Batch, Record, Remembered
 from fail2ban.queries import Earlier
 from fail2ban.records import Ban, Id, StoreSettings, Ticket
 from fail2ban.store import Store
-from fail2ban.upstreamdb import BESIDE, _read, recognise
+from fail2ban.upstreamdb import BESIDE, recognise
+from fail2ban.upstreamrows import read_row
 from tests.helpers import NOW, FakeClock
 
 DAY, HOUR = 86400.0, 3600.0
@@ -294,7 +295,7 @@ _json = st.recursive(
     .map(str.encode),
 )
 def test_whatever_details_hold_there_is_a_ban(id: bytes, length: float, data: bytes) -> None:
-    found = _read(b"sshd", id, NOW, length, 1, data)
+    found = read_row(b"sshd", id, NOW, length, 1, data)
     assert found.ban.jail == "sshd"
     assert all(isinstance(line, str) for line in found.ban.ticket.lines)
     assert found.unknown == (length <= -2)

@@ -222,9 +222,14 @@ def test_a_dry_run_is_never_called_a_ban(host: Host) -> None:
     host.events = [
         event("command", action="nft", verb="ban", dryrun=True),
         event("banned", dryrun=True),
+        event("unbanned", dryrun=True),
     ]
+    host.set("one", dryrun=True)
+    host.hold(IP, "applied")
     text = shown(host)
     assert "nft ban: shown, not run" in text and "would be banned; this is a dry run" in text
+    assert "the ban is lifted; this is a dry run" in text
+    assert "Now:\n  [one] would be banned until" in text
 
 
 def test_what_is_about_a_network_names_it(host: Host) -> None:

@@ -14,14 +14,13 @@ import sys
 from collections.abc import Callable, Sequence
 
 from fail2ban import __version__
-from fail2ban.cli import starting, tasks
+from fail2ban.cli import health, starting, tasks
 from fail2ban.cli.beautify import beautify
 from fail2ban.cli.client_usage import USAGE
 from fail2ban.cli.connection import Refusal
 from fail2ban.cli.flags import DONE, FAILED, Flags, Program, fail
 from fail2ban.cli.output import json_text, log_error
 from fail2ban.cli.questions import answer
-from fail2ban.control.schema import VERSION, versioned
 from fail2ban.errors import Fail2BanError
 from fail2ban.records import Settings
 from fail2ban.text import printable
@@ -89,12 +88,17 @@ def _command(flags: Flags, daemon: Settings, words: Sequence[str]) -> int:
                 return DONE
             case ["start"] | ["stop"] | ["restart"]:
                 done = _OWN[words[0]](flags, daemon)
-                return _show(flags, words, versioned({"result": done}) if flags.json else done)
+                return _show(flags, words, _versioned(done) if flags.json else done)
         if words[0] in OURS:
             run: Run = importlib.import_module(OURS[words[0]]).run
             return run(flags, daemon, words)
         sent, timeout = _to_send(words)
-        return _show(flags, sent, answer(daemon, sent, VERSION if flags.json else None, timeout))
+        status = _show(
+            flags, sent, answer(daemon, sent, _schema() if flags.json else None, timeout)
+        )
+        if not flags.json:
+            health.remark(daemon, sent)
+        return status
     except Refusal as refusal:
         _show_refusal(flags, refusal)
     except Fail2BanError as error:
@@ -138,6 +142,17 @@ def _seconds(text: str) -> float:
     if not 0 < seconds <= 86400:
         raise Fail2BanError(f"{text!r} is no time to wait; expected seconds, as in ping 3")
     return seconds
+
+
+def _schema() -> int:
+    """Return the number of the schema that programs get; imported for them only."""
+    from fail2ban.control.schema import VERSION
+
+    return VERSION
+
+
+def _versioned(result: object) -> dict[str, object]:
+    return {"schema": _schema(), "result": result}
 
 
 # What is shown ----------------------------------------------------------------

@@ -35,14 +35,14 @@ The daemon:
   start                   start it, and wait until it answers
   stop                    end it, and wait until it is gone
   restart                 stop, then start
-  reload [--unban]        read the configuration again
-  reload JAIL             the same, and fail if there is no such jail then
-  restart JAIL            as reload --restart JAIL
+  reload [--unban]        read the configuration again, as a whole or not at all
+  reload JAIL             the same for one jail that runs; --if-exists: or will run
+  restart JAIL            as reload --restart JAIL: its bans and failures stay
   ping [SECONDS]          does it answer?
   version                 its version
   flushlogs               open the log targets again
   get loglevel | logtarget | syslogsocket | dbfile | dbpurgeage | dbmaxmatches | thread
-  set loglevel LEVEL, set logtarget TARGET
+  set loglevel LEVEL, logtarget TARGET, dbpurgeage TIME, dbmaxmatches NUMBER
 
 How it stands:
   status                  which jails there are
@@ -85,6 +85,7 @@ A jail, until the next reload:
   get JAIL actions
   get JAIL actionproperties ACTION, actionmethods ACTION, action ACTION PROPERTY
   set JAIL action ACTION PROPERTY VALUE
+  set JAIL action ACTION ban | unban VALUES
   set JAIL addaction ACTION [FILE VALUES], delaction ACTION
   add JAIL [BACKEND]      a new jail without patterns, logs and actions
   start JAIL, stop JAIL   have it run, or end it; its bans come back with it

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fail2ban import __version__
-from fail2ban.config import arithmetic, classic, tree
+from fail2ban.config import arithmetic, tree
 from fail2ban.config.common import SOCKET_PATH
 from fail2ban.config.loaded import Loaded
 from fail2ban.config.options import Findings
@@ -80,7 +80,7 @@ class Flags:
         """Read the whole configuration: a tree, or one file of the language of 0.6."""
         path = Path(self.config)
         if path.is_file():
-            return classic.load(path, _in_classic(self.overrides))
+            return _load_classic(path, self.overrides)
         return tree.load(path, self.overrides)
 
     def daemon(self) -> Settings:
@@ -190,15 +190,17 @@ def _overridden(overrides: tree.TreeOverrides, flag: str, value: str) -> tree.Tr
     return overrides
 
 
-def _in_classic(overrides: tree.TreeOverrides) -> classic.Overrides:
-    """Say the same to a file of the language of 0.6."""
+def _load_classic(path: Path, overrides: tree.TreeOverrides) -> Loaded:
+    """Read a file of the language of 0.6, to which the same is said in its own words."""
+    from fail2ban.config import classic  # few have such a file
+
     said = {
         _CLASSIC_NAMES[option]: (_verbosity(text) if option == "loglevel" else text, flag)
         for option, (text, flag) in overrides.options.items()
     }
     background = "true" if overrides.background is not False else "false"
     options = {"background": (background, "-b"), **said}
-    return classic.Overrides(options, overrides.enable, overrides.verbose)
+    return classic.load(path, classic.Overrides(options, overrides.enable, overrides.verbose))
 
 
 def _verbosity(text: str) -> str:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Ask the daemon, wherever it lets us."""
+"""Ask the daemon, wherever it lets us.
+
+What most commands do without is imported when it is needed: a script may ask often.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fail2ban.cli.connection import Forbidden, NoServer, ask, listen
-from fail2ban.control.asking import QUERIES
-from fail2ban.control.schema import SHAPES, VERSION, deviations
 from fail2ban.records import Settings
 
 
@@ -36,6 +37,8 @@ def named(daemon: Settings, words: Sequence[str], form: str) -> dict[str, Any]:
     Raises:
         NoServer: the answer has not this shape.
     """
+    from fail2ban.control.schema import SHAPES, VERSION, deviations
+
     found = answer(daemon, words, VERSION)
     if not isinstance(found, dict) or deviations(found, SHAPES[form], strict=False):
         raise NoServer("the answer of the server makes no sense; is it another version?")
@@ -54,4 +57,6 @@ def stream(daemon: Settings, words: Sequence[str]) -> Iterator[bytes]:
 
 def _other(daemon: Settings, words: Sequence[str]) -> str | None:
     """Return the path of the socket that only answers questions; None: it is of no use."""
+    from fail2ban.control.asking import QUERIES
+
     return daemon.health.socket if words[0] in QUERIES and daemon.health.socket else None

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from fail2ban import launch, pidlock, sd
 from fail2ban.config.loaded import Loaded
-from fail2ban.daemon import serve
 from fail2ban.plan import Plan
+from fail2ban.process import serve
 from fail2ban.records import Settings
 
 DONE, FAILED, USAGE, BAD_CONFIG = 0, 1, 2, os.EX_CONFIG

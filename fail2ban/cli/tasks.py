@@ -16,7 +16,6 @@ from fail2ban.cli import dump
 from fail2ban.cli.flags import DONE, FAILED, Done, Flags, Program, fail, parse
 from fail2ban.config.loaded import Effective
 from fail2ban.errors import Fail2BanError
-from fail2ban.plan import make_plan
 
 
 def run_program(
@@ -47,6 +46,8 @@ def run(flags: Flags) -> int | None:
 
 
 def _test(flags: Flags) -> int | None:
+    from fail2ban.plan import make_plan  # all that detects and bans: not for each question
+
     plan = make_plan(flags.read())
     for problem in plan.problems:
         print(f"{problem.severity}: {problem}", file=sys.stderr)

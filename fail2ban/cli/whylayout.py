@@ -50,6 +50,8 @@ def _ban(ban: Object, now: float) -> str:
     until = _until(ban["end"])
     if ban["end"] is not None:
         until += f" ({duration(ban['end'] - now)} from now)"
+    if ban["dryrun"]:
+        return f"would be banned {until}; this is a dry run"
     match ban["state"]:
         case "applied":
             return f"banned {until}"
@@ -71,6 +73,8 @@ def _event(event: Object, id: str) -> Iterator[str]:
         text = f"{kind.replace('_', ' ')}: {facts['more']} more, too fast to be kept one by one"
     else:
         text = _EVENTS.get(kind, _other(kind))(facts)
+        if facts.get("dryrun") and kind not in _DRY:
+            text += "; this is a dry run"
     head = f"  {moment(event['time'])} "
     yield f"{head} [{event['jail']}] {_named(event, id)}{text}"
     for line in _log_lines(event):
@@ -139,6 +143,8 @@ def _moment(time: object) -> str:
     return moment(time) if isinstance(time, int | float) else "an unknown time"
 
 
+#: Events that say so in words of their own.
+_DRY = ("banned", "command")
 _EVENTS: dict[str, Callable[[Object], str]] = {
     "found": _found,
     "found_again": lambda facts: (

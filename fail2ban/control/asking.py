@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fail2ban.config.values import quoted
+from fail2ban.control.discreet import discreet
+from fail2ban.control.watching import Watch
 from fail2ban.control.worker import Execute
 from fail2ban.errors import Fail2BanError
 
@@ -25,12 +28,16 @@ class ReadOnly(Fail2BanError):
 def only_asking(execute: Execute) -> Execute:
     """Return `execute` for clients who may only ask.
 
-    What it returns raises `ReadOnly` for everything else.
+    What it returns raises `ReadOnly` for everything else, and tells no text of a command
+    of the configuration.
     """
 
     def ask(said: list[object], wanted: int | None) -> object:
         _check(said)
-        return execute(said, wanted)
+        result = execute(said, wanted)
+        if isinstance(result, Watch):
+            return replace(result, discreet=True)
+        return discreet(result)
 
     return ask
 
@@ -42,6 +49,6 @@ def _check(said: Sequence[object]) -> None:
             f"{quoted(str(name))} is no question, and this socket only answers questions"
         )
     # `get JAIL OPTION ...`, whatever a section may be called.
-    if name == "get" and len(said) > 2 and said[2] in SECRETS:
+    if name == "get" and len(said) > 2 and isinstance(said[2], str) and said[2] in SECRETS:
         text = "may show passwords, which this socket does not tell"
         raise ReadOnly(f"get {quoted(str(said[2]))} {text}")

@@ -19,11 +19,21 @@ Query = Callable[[Host, Sequence[str]], Object]
 _ALL, _SHORT = "--all", "short"
 
 
-def ban(jail: str, held: Held) -> Object:
-    """Return a ban and how far it has come."""
+def bans(host: Host, name: str, wanted: Callable[[Id], bool] = lambda id: True) -> list[Object]:
+    """Return the bans of a section, or some of them, and how far they have come.
+
+    Raises:
+        NoJail: there is none.
+    """
+    dryrun = host.jail(name).dryrun
+    return [_ban(name, dryrun, held) for held in host.held(name) if wanted(held.ban.id)]
+
+
+def _ban(jail: str, dryrun: bool, held: Held) -> Object:
     ban = held.ban
     return {
         "jail": jail,
+        "dryrun": dryrun,
         "id": address_text(ban.id),
         "start": ban.start,
         "end": ban.end,
@@ -59,7 +69,7 @@ def jail(host: Host, name: str) -> Object:
 
 
 def _with_bans(host: Host, name: str) -> Object:
-    return {**jail(host, name), "bans": [ban(name, held) for held in host.held(name)]}
+    return {**jail(host, name), "bans": bans(host, name)}
 
 
 # Commands ---------------------------------------------------------------------
@@ -95,18 +105,16 @@ def _stats(host: Host, said: Sequence[str]) -> Object:
 
 def _banned(host: Host, said: Sequence[str]) -> Object:
     if not said:
-        return {"bans": [one for bans in answers.each(host, _bans) for one in bans]}
+        return {"bans": [one for found in answers.each(host, bans) for one in found]}
     held = answers.each(host, lambda host, name: (name, {one.ban.id for one in host.held(name)}))
-    ids = [words.identity(word) for word in said]
-    return {"ids": [_where(id, held) for id in ids]}
+    jails = answers.each(host, lambda host, name: host.jail(name))
+    dry = {settings.name for settings in jails if settings.dryrun}
+    return {"ids": [_where(words.identity(word), held, dry) for word in said]}
 
 
-def _bans(host: Host, name: str) -> list[Object]:
-    return [ban(name, held) for held in host.held(name)]
-
-
-def _where(id: Id, held: list[tuple[str, set[Id]]]) -> Object:
-    return {"id": address_text(id), "jails": [name for name, ids in held if id in ids]}
+def _where(id: Id, held: list[tuple[str, set[Id]]], dry: set[str]) -> Object:
+    jails = [name for name, ids in held if id in ids]
+    return {"id": address_text(id), "jails": jails, "dryrun": [one for one in jails if one in dry]}
 
 
 #: Command -> what it answers. `get` and what changes something are not among them.

@@ -31,6 +31,7 @@ JAIL: dict[str, Shape] = {
 }
 BAN: dict[str, Shape] = {
     "jail": str,
+    "dryrun": bool,
     "id": str,
     "start": float,
     "end": (float, None),
@@ -78,7 +79,7 @@ SHAPES: dict[str, Shape] = {
     "statistic": _STATS,
     "statistics": _STATS,
     "banned": {"bans": [BAN]},
-    "banned ID": {"ids": [{"id": str, "jails": [str]}]},
+    "banned ID": {"ids": [{"id": str, "jails": [str], "dryrun": [str]}]},
     "get OPTION": {"option": str, "value": object},
     "get JAIL OPTION": {"jail": str, "option": str, "value": object},
     "why ID": _WHY,

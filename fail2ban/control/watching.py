@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from fail2ban.config.values import quoted
+from fail2ban.control.discreet import discreet
 from fail2ban.control.host import Host, Refused
 from fail2ban.control.plain import plain
 from fail2ban.enforce.tags import address_text
@@ -36,10 +37,12 @@ class Watch:
     Attributes:
         jails: by section; what concerns none is shown, too.
         kinds: by kind.
+        discreet: without the texts of commands, see `control.discreet`.
     """
 
     jails: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
+    discreet: bool = False
 
     def wants(self, event: Event) -> bool:
         """Tell whether an event is one of them."""
@@ -110,7 +113,8 @@ class Watcher:
             events = [self._events.popleft() for _ in range(count)]
             self._text -= sum(map(_length, events))
         lines: list[object] = [{"lost": lost}] if lost else []
-        return _written([*lines, *map(as_data, events)])
+        told: list[object] = list(map(as_data, events))
+        return _written([*lines, *(map(discreet, told) if self._watch.discreet else told)])
 
 
 def as_data(event: Event) -> dict[str, object]:

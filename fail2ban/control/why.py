@@ -73,7 +73,10 @@ def _held(host: Host, name: str, id: Id) -> list[Held]:
 
 
 def _bans(host: Host, name: str, id: Id) -> list[named.Object]:
-    return [named.ban(name, held) for held in _held(host, name, id)]
+    try:
+        return named.bans(host, name, lambda one: covers(one, id))
+    except NoJail:
+        return []
 
 
 # What keeps it from being banned ------------------------------------------------

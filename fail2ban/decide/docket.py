@@ -6,6 +6,9 @@ While a poll of the log goes on, changes are only collected; at its end they are
 saved with the place that it has reached. What comes of a line later, because a
 name server or a command had to be asked, is saved at once if no poll is under
 way, for then everything that is in memory belongs to places that are stored.
+
+Bans alone may be saved before the lines that led to them: when these come again,
+they find the ban decided, and count as they did.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ class Docket:
     def __init__(self, jail: str, tracker: Tracker, bans: Bans, history: History) -> None:
         self._jail, self._tracker, self._bans, self._history = jail, tracker, bans, history
         self._lock = threading.RLock()  # guards all of the following
-        self._reading = False
+        self._reading = self._closed = False
         self._suspects: set[Id] = set()
         self._banned: set[Id] = set()
         self._deferred: dict[int, Deferred | None] = {}
@@ -80,6 +83,17 @@ class Docket:
             self._banned.update(self._history.ids(self._jail))
             self._banned.update(entry.ban.id for entry in self._bans.of(self._jail))
 
+    def save_bans(self) -> None:
+        """Save how bans stand, also while a poll is under way or has been broken off."""
+        with self._lock:
+            batch, banned, self._banned = Batch(), self._banned, set()
+            self._write(batch, banned)
+
+    def close(self) -> None:
+        """Save nothing more: what is stored is the business of a later run."""
+        with self._lock:
+            self._closed = True
+
     def waiting(self) -> list[tuple[int, Deferred]]:
         """Return the failures that are deferred at present, with their numbers."""
         with self._lock:
@@ -102,7 +116,12 @@ class Docket:
         return number
 
     def settle(self, number: int) -> Deferred | None:
-        """Note that it was found out; return what was noted, None if it was settled before."""
+        """Note that it was found out; return what was noted, None if it was settled before.
+
+        After `close` a later run finds out.
+        """
+        if self._closed:
+            return None
         deferred = self._waiting.pop(number, None)
         if deferred is not None:
             self._deferred[number] = None
@@ -120,13 +139,17 @@ class Docket:
 
     def _save(self) -> None:
         self._suspects.update(self._tracker.dropped())
-        if not (self._moved or self._suspects or self._banned or self._deferred):
-            return
         jail, batch = self._jail, Batch()
         batch.marks = {(jail, key): mark for key, mark in self._moved.items()}
         batch.suspects = {(jail, id): self._tracker.suspect(id) for id in self._suspects}
         batch.deferred = {(jail, number): what for number, what in self._deferred.items()}
-        batch.records = {(jail, id): self._history.record(jail, id) for id in self._banned}
-        self._bans.write(batch, jail, self._banned)
+        self._write(batch, self._banned)
         self._moved, self._deferred = {}, {}
         self._suspects, self._banned = set(), set()
+
+    def _write(self, batch: Batch, banned: set[Id]) -> None:
+        """Save a batch together with the bans of some ids."""
+        jail = self._jail
+        batch.records = {(jail, id): self._history.record(jail, id) for id in banned}
+        if batch and not self._closed:
+            self._bans.write(batch, jail, banned)

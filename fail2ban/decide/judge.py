@@ -114,7 +114,9 @@ class Judge:
         with self._docket.change():
             bans = self._past(id, now).bans
             ticket = Ticket(self._settings.name, id, failures=0, time=now)
-            return self._order(ticket, self._times.seconds(bans), now, bans)
+            is_new = self._order(ticket, self._times.seconds(bans), now, bans)
+            self._docket.save_bans()
+        return is_new
 
     def pardon(self, id: Id | None) -> None:
         """Forget that an id was ever banned; None: that anybody was. Any thread."""
@@ -174,9 +176,14 @@ class Judge:
         """Drop what has left the window."""
         self._tracker.forget(now)
 
+    def rest(self) -> None:
+        """Have bans saved although the poll that led to them was broken off."""
+        self._docket.save_bans()
+
     def close(self) -> None:
-        """Hear no more of what still takes time."""
+        """Hear no more of what still takes time: a later run begins with what is stored."""
         self._inquiry.close()
+        self._docket.close()
 
     def _adopt(self, settings: JailSettings, old: JailSettings | None = None) -> None:
         court, name = self._court, settings.name
@@ -292,11 +299,13 @@ class Judge:
         """An address fails although it is banned: say so, ban it once more, and for longer.
 
         Somebody may have taken it out of the firewall. What it did before its
-        ban was in force means nothing. A flood of lines makes one complaint a
-        minute.
+        ban was in force, and told, means nothing. A flood of lines makes one
+        complaint a minute.
         """
         entry = self._bans.get(ticket.jail, ticket.id)
-        if entry is None or entry.state is not State.APPLIED or ticket.time < entry.applied_at:
+        if entry is None or entry.state is not State.APPLIED or not entry.announced:
+            return
+        if ticket.time < entry.applied_at:
             return
         if not 0 <= now - entry.complained_at < COMPLAINT_INTERVAL:
             entry.complained_at = now

@@ -14,7 +14,6 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 from fail2ban.detect.copies import CHUNK, Recovery
 from fail2ban.detect.encoding import UTF8, Encoding
@@ -275,21 +274,3 @@ class LogFile:
 
     def _settled(self, fd: int) -> Encoding:
         return self.track.lines.encoding.settle(os.pread(fd, HEAD_SIZE, 0))
-
-
-class LogState(NamedTuple):
-    """How one log is getting on, for whoever watches.
-
-    Attributes:
-        read: bytes.
-        grown: when it had last grown, seconds since the epoch; 0: nothing was read.
-    """
-
-    path: str
-    read: int
-    grown: float
-
-    @classmethod
-    def of(cls, file: LogFile) -> LogState:
-        here = file.track.here
-        return cls(file.path, here.offset, here.written / 1e9)

@@ -21,7 +21,8 @@ from types import MappingProxyType
 
 from fail2ban.detect.beginnings import Beginnings
 from fail2ban.detect.encoding import Encoding
-from fail2ban.detect.logfile import SHARE, LogFile, LogState
+from fail2ban.detect.logfile import SHARE, LogFile
+from fail2ban.detect.logstate import LogState, Tallies
 from fail2ban.detect.marks import parse_all
 from fail2ban.detect.match import Line
 from fail2ban.detect.paths import INTERVAL, Found, Paths, Troubles, watchable
@@ -85,6 +86,7 @@ class Logs:
         self._changed = False
         self._files: dict[Ident, LogFile] = {}
         self._remains: list[Remains] = []
+        self._tallies = Tallies()
         self._marks: dict[str, str] = {}
         self._crowded = False  # a file waits to be opened
         self._has_room = True
@@ -137,7 +139,7 @@ class Logs:
 
     def states(self) -> list[LogState]:
         """Return how each log is getting on; any thread."""
-        return [LogState.of(file) for file in list(self._files.values())]
+        return self._tallies.states(list(self._files.values()))
 
     def due(self) -> float:
         """Return in how many seconds `poll` has work even if nothing changes."""
@@ -260,10 +262,11 @@ class Logs:
     def _read(self, file: LogFile, now: float, share: int) -> Iterator[Line]:
         if file.undecided:
             return
-        live = self._live or file.live
+        live, tally = self._live or file.live, self._tallies.of(file.path)
         try:
             for text in file.poll(now, share):
-                yield Line(text, None, "", live)
+                tally.lines += 1
+                yield Line(text, None, "", live, tally)
         except OSError as error:
             self._suspend(file, error)
         else:
@@ -282,6 +285,7 @@ class Logs:
             if now - max(file.grown, file.vanished) >= GRACE:
                 del self._files[ident]
                 self.revision += 1
+                self._tallies.keep(self._files.values())
                 yield from (Line(text, None, "", self._live) for text in file.finish())
 
     def _make_room(self) -> None:

@@ -11,6 +11,21 @@ from fail2ban.detect.dating import Dating
 from fail2ban.records import Capture, Id, Problem
 
 
+@dataclass(slots=True)
+class Tally:
+    """What came from one log since the daemon has followed it.
+
+    Attributes:
+        lines: that were taken.
+        matches: that were found on them.
+        last_match: when that was, seconds since the epoch; 0: never.
+    """
+
+    lines: int = 0
+    matches: int = 0
+    last_match: float = 0.0
+
+
 class Line(NamedTuple):
     """One line of a source.
 
@@ -20,12 +35,14 @@ class Line(NamedTuple):
             no timestamp is looked for.
         stamp: what stands before `text` when the line is shown.
         live: it was written while we were watching; a backlog is not.
+        tally: of the log that it came from; None: nobody counts.
     """
 
     text: str
     time: float | None = None
     stamp: str = ""
     live: bool = True
+    tally: Tally | None = None
 
 
 @dataclass(frozen=True, slots=True)

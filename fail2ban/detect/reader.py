@@ -227,6 +227,9 @@ class LogReader:
     def _judge(self, match: Match, line: Line) -> None:
         self.matches += 1
         self.last_match = self.last_line
+        if line.tally is not None:
+            line.tally.matches += 1
+            line.tally.last_match = self.last_match
         if match.time is None:
             self._warn_timeless()
             return

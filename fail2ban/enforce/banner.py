@@ -53,16 +53,20 @@ class Banner:
 
     # Ban ----------------------------------------------------------------------
 
-    def ban(self, entry: Entry) -> None:
-        """Carry out a ban; one that is over or done already needs nothing."""
+    def ban(self, entry: Entry, check: bool = True) -> None:
+        """Carry out a ban; one that is over or done already needs nothing.
+
+        Args:
+            check: see `ban_at`.
+        """
         if not self._bans.holds(entry) or entry.lifting:
             return
         sites = self._scaffold.of(entry.ban.jail)
         if sites is None:
             return self._bans.remove(entry)
         for site in self._scaffold.enforcing(entry.ban.jail):
-            self.ban_at(site, entry)
-        self.conclude(entry)
+            self.ban_at(site, entry, check)
+        self._conclude(entry)
 
     def ban_at(self, site: Site, entry: Entry, check: bool = True) -> None:
         """Carry out a ban at one action.
@@ -89,7 +93,7 @@ class Banner:
             site.recovered = False
             self._plans.soon(functools.partial(self._builder.ban_again, site))
 
-    def conclude(self, entry: Entry) -> None:
+    def _conclude(self, entry: Entry) -> None:
         """Note that a ban was tried at all actions, and have it told of."""
         if entry.untold is None:
             self.tell_anew(entry)

@@ -74,11 +74,18 @@ class Builder:
         """Have what stands checked before the rest is tried again."""
         self._before_start = check
 
-    def set_up(self) -> bool:
-        """Start what is not up and ban again there; tell whether all is up."""
+    def set_up(self, again: bool = True) -> bool:
+        """Start what is not up; tell whether all is up.
+
+        Args:
+            again: carry out all bans there at once; not at the start of the daemon,
+                where each is about to be ordered.
+        """
         if not self._plans.stopping() and self._scaffold.base.start():
             for site in self._scaffold.sites():
-                if not site.up and not self._plans.stopping() and self._scaffold.start(site):
+                if site.up or self._plans.stopping():
+                    continue
+                if self._scaffold.start(site) and again:
                     self.ban_again(site)
         if self._scaffold.complete:
             self.attempts = 0

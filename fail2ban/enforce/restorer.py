@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bans of an earlier run come back, all of a section in one go.
+"""Bans of an earlier run come back, all of a section with one order.
 
-Nothing is checked between two of them: there may be very many.
+There may be very many: nothing is checked for any of them, and none of another
+section waits until they are through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 
 from fail2ban.decide.bans import Bans, Entry
 from fail2ban.enforce.banner import Banner
@@ -43,34 +45,30 @@ class Restorer:
         what is in force, and what is not is lifted.
         """
         self._heritage.lift_strange(jail, entries)
-        if self._scaffold.of(jail) is None:
-            for entry in entries:
-                self._bans.remove(entry)
-            return
         for site in self._scaffold.enforcing(jail):
-            self._restore_at(site, entries)
+            if site.up:
+                self._enforcer.take_over(site)
+            else:
+                self._builder.note_down(site)
         for entry in entries:
-            if self._plans.stopping():
-                return
-            (self._lifter.lift if entry.lifting else self._banner.conclude)(entry)
+            if entry.lifting and not self._plans.stopping():
+                self._lifter.lift(entry)
         for site in self._scaffold.enforcing(jail):
             self._enforcer.disown(site)
+        self._go_on(jail, iter(entries))
 
-    def _restore_at(self, site: Site, entries: Sequence[Entry]) -> None:
-        if not site.up:
-            return self._builder.note_down(site)
-        self._enforcer.take_over(site)
-        for entry in entries:
-            if self._plans.stopping():
-                return
-            if entry.lifting or not self._bans.holds(entry):
-                continue
+    def _go_on(self, jail: str, left: Iterator[Entry]) -> None:
+        """Carry out the next ban; what others want meanwhile comes before the one after."""
+        if self._plans.stopping() or (entry := next(left, None)) is None:
+            return
+        for site in self._scaffold.enforcing(jail):
             self._clean(site, entry)
-            self._banner.ban_at(site, entry, check=False)
+        self._banner.ban(entry, check=False)
+        self._plans.soon(functools.partial(self._go_on, jail, left))
 
     def _clean(self, site: Site, entry: Entry) -> None:
         """Lift what may be left of a ban: not every ban command may be repeated."""
         part = entry.parts.get(site.name)
-        if part is not None and part.inherited:
+        if part is not None and part.inherited and not entry.lifting:
             self._enforcer.release(site, entry)
             part.inherited = False

@@ -225,7 +225,7 @@ class Runner:
         keep = False  # after a bug, nobody knows what stands
         try:
             self._remember(self._heritage.farewells())
-            if self._builder.set_up():
+            if self._builder.set_up(again=False):
                 log.info("The firewall is set up")
             self.started.set()
             self._put(self._check_regularly)

@@ -152,8 +152,8 @@ class Failed:
 def _failed_text(jail: JailFacts, old: list[Id]) -> str:
     return (
         f"{_some([shown(id) for id in old])} cannot be banned for {duration(FAILED_LONG)} or"
-        f" longer and can still connect: {jail.failed[old[0]][:200]}. Mend the command; it is"
-        " tried again by itself"
+        " longer and can still connect. Mend the command that fails, see the log or `why`; it"
+        " is tried again by itself"
     )
 
 
@@ -237,6 +237,8 @@ class Missing:
 
 def _missing(jail: JailFacts) -> dict[str, str]:
     """Return what is wrong with logs, by path; empty: with all of them."""
+    if jail.idle:
+        return {}
     if not jail.logs and not jail.journal:
         return {"": "there is none of the configured names"}
     return {log.name: log.problem for log in jail.logs if log.problem}

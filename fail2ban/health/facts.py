@@ -87,6 +87,7 @@ class JailFacts:
     Attributes:
         journal: it reads a journal; then no log has to be there.
         dryrun: its commands are shown, not executed.
+        idle: it reads nothing at present, as somebody wanted.
         lines, matches, last_line, last_match: see `LogFacts`, all logs together.
         timed, timeless: lines in which a date was looked for, and found or not.
         given_up: lines for which the patterns took too long.
@@ -103,6 +104,7 @@ class JailFacts:
     name: str
     journal: bool = False
     dryrun: bool = False
+    idle: bool = False
     lines: int = 0
     matches: int = 0
     last_line: float = 0.0

@@ -61,6 +61,8 @@ class Quiet:
     def look(self, now: float, observed: Observed, settings: HealthSettings) -> Iterator[Verdict]:
         for jail in observed.jails:
             habit = self._note(jail, now, (settings.quiet or YEAR) / SPELLS)
+            if habit is not None and jail.idle:
+                habit.lines = 0  # nobody has looked at them: its silence means nothing
             wrong = habit is not None and _is_wrong(habit, now, settings.quiet)
             text = _text(habit, now) if habit is not None and wrong else ""
             yield Verdict("quiet", jail.name, wrong, text)

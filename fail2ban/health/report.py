@@ -30,6 +30,7 @@ _JAIL = {
     **_READ,
     "name": str,
     "dryrun": bool,
+    "idle": bool,
     "journal": bool,
     "alarms": [str],
     "dates": {"found": int, "missing": int},
@@ -140,6 +141,7 @@ def _jail(jail: JailFacts, counted: Counted, on: Iterable[Alarm]) -> Document:
     return {
         "name": jail.name,
         "dryrun": jail.dryrun,
+        "idle": jail.idle,
         "journal": jail.journal,
         "alarms": [alarm.name for alarm in on if alarm.jail == jail.name],
         "lines": jail.lines,

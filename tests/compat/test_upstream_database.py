@@ -15,6 +15,9 @@ import pytest
 from fail2ban.records import StoreSettings
 from fail2ban.store import Store
 from tests.compat.peer import Peer
+from tests.e2e.daemon import SERVER, RunningDaemon
+
+NETWORK = "198.51.100.0/24"
 
 _DAEMON = """\
 [Definition]
@@ -38,6 +41,15 @@ findtime = 600
 bantime = 2h
 action =
 
+[short]
+enabled = true
+backend = polling
+filter = one
+logpath = {folder}/short
+maxretry = 1
+bantime = 1
+action =
+
 [forever]
 enabled = true
 backend = polling
@@ -59,6 +71,11 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+def fail(log: Path, ip: str) -> None:
+    with log.open("a") as file:
+        file.write(f"{int(time.time())} failed for root from {ip}\n")
+
+
 @pytest.fixture
 def folder(peer: Peer, tmp_path: Path) -> Iterator[Path]:
     """Let the peer ban by itself and by hand, and end."""
@@ -71,8 +88,8 @@ def folder(peer: Peer, tmp_path: Path) -> Iterator[Path]:
     ):
         (tree / name).write_text(text)
     log = tmp_path / "log"
-    for path in (log, tmp_path / "nothing"):
-        path.touch()
+    for name in ("log", "short", "nothing"):
+        (tmp_path / name).touch()
     programs = peer.root / "usr/bin"
     environment = {**os.environ, "PYTHONPATH": str(peer.packages)}
 
@@ -90,9 +107,12 @@ def folder(peer: Peer, tmp_path: Path) -> Iterator[Path]:
             with log.open("a") as file:
                 for number in range(3):
                     file.write(f"{now} failed for user{number} from 192.0.2.1\n")
-            say("set", "forever", "banip", "2001:db8::1", "198.51.100.0/24")
+            fail(tmp_path / "short", "192.0.2.9")
+            wait_until(lambda: "Total banned:\t1" in say("status", "short"))
+            wait_until(lambda: "Currently banned:\t0" in say("status", "short"))
+            say("set", "forever", "banip", "2001:db8::1", NETWORK)
             wait_until(lambda: "192.0.2.1" in say("get", "one", "banip"))
-            wait_until(lambda: "198.51.100.0/24" in say("get", "forever", "banip"))
+            wait_until(lambda: NETWORK in say("get", "forever", "banip"))
         finally:
             server.terminate()
     yield tmp_path
@@ -110,8 +130,26 @@ def test_what_the_peer_has_banned_is_banned(folder: Path) -> None:
     assert lines == ["failed for user1 from 192.0.2.1", "failed for user2 from 192.0.2.1"]
     assert ban.ticket.groups["user"] == "user0"  # the first, as the peer has it
     forever = {ban.id: ban.end for ban in store.load("forever").bans}
-    assert forever == {ip_address("2001:db8::1"): None, ip_network("198.51.100.0/24"): None}
+    assert forever == {ip_address("2001:db8::1"): None, ip_network(NETWORK): None}
     counted = {(jail, id): record.bans for jail, id, record in store.records()}
     assert counted["one", ip_address("192.0.2.1")] == 1
     store.close()
+    assert (folder / "db").read_bytes() == before
+
+
+def test_our_daemon_goes_on_with_the_tree_and_the_database_of_the_peer(folder: Path) -> None:
+    before = (folder / "db").read_bytes()
+    (folder / "tree/jail.local").write_text("[DEFAULT]\nbantime.increment = true\n")
+    logfile = folder / "own.log"
+    with RunningDaemon(folder, folder / "tree", "-xf", program=SERVER, logfile=logfile) as daemon:
+        daemon.wait_for(r"took over from .*: 3 ban\(s\) in force, 4 in all")
+        for jail, id in (("one", "192.0.2.1"), ("forever", "2001:db8::1"), ("forever", NETWORK)):
+            daemon.wait_for(rf"NOTICE +\[{jail}\] Restore Ban {id}$")
+        fail(folder / "short", "192.0.2.9")
+        daemon.wait_for(r"\[short\] Increase Ban 192.0.2.9 \(2 # 2s")
+        daemon.kill9()
+        daemon.start()
+        daemon.wait_for(r"NOTICE +\[one\] Restore Ban 192.0.2.1$", times=2)
+        assert daemon.stop() == 0
+        assert daemon.count("took over from") == 1
     assert (folder / "db").read_bytes() == before

@@ -199,6 +199,7 @@ set one dellogpath ROOT/two.log
 get one logpath
 set one attempt 203.0.113.60
 set one maxretry 2
+set one attempt 203.0.113.60 b
 set one attempt 203.0.113.61 a
 set one attempt 203.0.113.61 b
 get one banned
@@ -208,7 +209,7 @@ status one short
 status one cymru
 status one stats
 status one rubbish
-set one unbanip 203.0.113.61 203.0.113.62
+set one unbanip 203.0.113.60 203.0.113.61 203.0.113.62
 set one idle on
 status one
 set one idle off
@@ -476,3 +477,29 @@ def test_a_level_set_by_hand_lasts_until_the_next_reload(site: Site, again: str)
         wait_until(lambda: "INFO" in ask(site, "get", "loglevel")[0])
         assert ask(site, "set", "one", "banip", FIRST) == ("1\n", 0)
         daemon.wait_for(banned("one", FIRST))
+
+
+def test_a_restart_by_hand_forgets_no_failure(site: Site) -> None:
+    with site.running() as daemon:
+        site.attack(FIRST, "one")
+        wait_until(lambda: "Currently failed:\t1" in ask(site, "status", "one")[0])
+        assert ask(site, "restart", "one") == ("OK\n", 0)
+        wait_until(lambda: "Currently failed:\t1" in ask(site, "status", "one")[0])
+        site.attack(FIRST, "one")
+        daemon.wait_for(banned("one", FIRST))
+
+
+def test_a_dry_run_is_told_beside_what_scripts_read(site: Site) -> None:
+    site.jails(site.jail("one"), site.jail("dry", dryrun="true"))
+    remark = "[dry] is a dry run: its bans are not carried out\n"
+    with site.running() as daemon:
+        site.attack(FIRST, "dry")
+        daemon.wait_for(r"\[dry\] dry run: 203\.0\.113\.1 would be banned$")
+        for words in (["status"], ["status", "dry"], ["stats"], ["banned"]):
+            command = [*shlex.split(client(site)), *words]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+            assert (done.returncode, done.stderr) == (0, remark)
+            assert "dry run" not in done.stdout
+        done = subprocess.run([*shlex.split(client(site)), "status", "one"], capture_output=True)
+        assert done.stderr == b""
+        assert "[dry] would be banned until" in ask(site, "why", FIRST)[0]

@@ -51,6 +51,9 @@ def site(tmp_path: Path, port: int) -> Site:
 def daemon(site: Site) -> Iterator[RunningDaemon]:
     """Run the daemon until it has banned somebody."""
     with site.running() as daemon:
+        # What is there at the start says nothing about how fast we are.
+        site.write("one", "host service: ready")
+        wait_until(lambda: lines_of(site) == 1)
         site.attack(FIRST, "one", times=2)
         daemon.wait_for(banned("one", FIRST))
         yield daemon
@@ -60,6 +63,11 @@ def client(site: Site, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "bin/fail2ban-client"), "-c", str(site.tree), *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def lines_of(site: Site) -> int:
+    """Return how many lines the first section has read."""
+    return int(json.loads(client(site, "--json", "health").stdout)["jails"][0]["lines"])
 
 
 def samples(written: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -75,10 +83,11 @@ def test_the_status_as_json_tells_how_everything_is(site: Site, daemon: RunningD
     answer = json.loads(done.stdout)
     assert deviations(answer, {"schema": int, **SHAPES["status"]}) == []
     one, two = answer["health"]["jails"]
-    assert one["lines"] >= 2 and one["matches"] == 2 and one["failures"]["counted"] == 2
+    assert one["lines"] == 3 and one["matches"] == 2 and one["failures"]["counted"] == 2
     assert one["bans"]["now"]["applied"] == 1
     assert one["latency"]["count"] == 1
-    assert [log["lines"] for log in one["logs"]] == [one["lines"]]
+    assert [(log["lines"], log["matches"]) for log in one["logs"]] == [(3, 2)]
+    assert one["logs"][0]["last_match"] == one["last_match"]
     assert two["matches"] == 0
     assert answer["health"]["alarms"] == []
 
@@ -103,6 +112,17 @@ def test_metrics_are_the_same_at_the_socket_and_by_http(
         assert read["fail2ban_jail_failures_total", (one,)] == 2
         assert read["fail2ban_jail_bans", (one, ("state", "applied"))] == 1
         assert read["fail2ban_ban_latency_seconds_count", (one,)] == 1
+
+
+def test_a_log_that_is_rotated_stays_one_log_for_those_who_measure(
+    site: Site, daemon: RunningDaemon
+) -> None:
+    site.log("one").rename(site.root / "one.log.1")
+    site.attack("203.0.113.2", "one", times=2)
+    daemon.wait_for(banned("one", "203.0.113.2"))
+    written = client(site, "metrics").stdout
+    name = f'fail2ban_log_lines_total{{jail="one",log="{site.log("one")}"}}'
+    assert [line.split()[-1] for line in written.splitlines() if line.startswith(name)] == ["5"]
 
 
 def test_a_client_that_waits_for_nothing_does_not_keep_the_daemon_from_ending(

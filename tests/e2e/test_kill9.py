@@ -104,7 +104,9 @@ class Scene:
 
     def told(self) -> set[str]:
         """Return of whom it was ever said that he is banned."""
-        return set(re.findall(r"SSH: (?:Restore )?Ban \(86400 s\) (\S+)$", self.daemon.log(), re.MULTILINE))
+        return set(
+            re.findall(r"SSH: (?:Restore )?Ban \(86400 s\) (\S+)$", self.daemon.log(), re.MULTILINE)
+        )
 
     def fail(self, counts: Counter[str]) -> None:
         """Log so many more failures of each."""

@@ -156,7 +156,7 @@ def test_reload_of_a_broken_configuration_is_told_and_the_daemon_goes_on(service
     told = service.call("reload")
     assert told.returncode == 6
     assert "[SSH] failregex" in told.stderr
-    wait_until(lambda: "broken now: its old settings stay" in service.log())
+    wait_until(lambda: "The configuration cannot be used: the old settings stay" in service.log())
     service.attack("203.0.113.1")
     wait_until(lambda: "ban 203.0.113.1" in service.notes())
     assert (service.run("status"), service.pid) == (0, pid)

@@ -16,12 +16,29 @@ import pytest
 from fail2ban.cli.connection import ask
 from tests import needs
 from tests.activation import Manager, handing_over
-from tests.e2e.daemon import RunningDaemon, wait_until
+from tests.e2e.daemon import PROGRAM, ROOT, RunningDaemon, wait_until
 from tests.e2e.host import Host
 
 pytestmark = needs.root()
 
 ATTACKER = "203.0.113.1"
+
+#: The real program, of which one thread is stuck as long as a file is there.
+STUCK = f"""\
+import os, sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from fail2ban import daemon
+from {{module}} import {{owner}}
+work = {{owner}}.{{name}}
+def stick(*words, **named):
+    while os.path.exists({{mark!r}}):
+        time.sleep(0.01)
+    return work(*words, **named)
+{{owner}}.{{name}} = stick
+daemon.RUNNER_PATIENCE = -59.0  # and the 60 of a command: a second
+sys.argv[0] = {str(PROGRAM)!r}
+exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))
+"""
 
 
 class Supervised(Host):
@@ -45,6 +62,7 @@ maxfailures = 1
         default: str = "",
         watchdog: float = 0.0,
         handed: dict[str, socket.socket] | None = None,
+        program: Path = PROGRAM,
         **options: str,
     ) -> RunningDaemon:
         """Return a daemon, to be entered.
@@ -52,6 +70,7 @@ maxfailures = 1
         Args:
             watchdog: seconds within which a sign of life is due; 0: none is.
             handed: sockets by their names.
+            program: what is run.
         """
         environment = {"NOTIFY_SOCKET": self.manager.address}
         if watchdog:
@@ -63,6 +82,7 @@ maxfailures = 1
             environment=environment,
             through=handing_over([], numbers, ":".join(handed)) if handed else (),
             descriptors=numbers,
+            program=program,
         )
 
 
@@ -120,6 +140,31 @@ def test_signs_of_life_go_on_while_bans_are_carried_out(host: Supervised) -> Non
         while f"ban SSH {ATTACKER}" not in host.notes():
             host.manager.wait_for("WATCHDOG")
             assert time.monotonic() - begin < 60, daemon.log()
+        assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "owner", "name"),
+    [
+        ("fail2ban.detect.mainthread", "MainThread", "serve"),
+        ("fail2ban.enforce.banner", "Banner", "ban"),
+    ],
+    ids=["the main thread", "the runner"],
+)
+def test_who_is_stuck_gives_no_sign_of_life_until_it_works_again(
+    host: Supervised, module: str, owner: str, name: str
+) -> None:
+    mark, program = host.root / "stick", host.root / "program"
+    program.write_text(STUCK.format(module=module, owner=owner, name=name, mark=str(mark)))
+    with host.daemon("SSH", watchdog=0.5, program=program) as daemon:
+        host.manager.wait_for("WATCHDOG")
+        mark.touch()
+        host.attack(ATTACKER)
+        with pytest.raises(TimeoutError):
+            while True:
+                host.manager.heard(2.0)
+        mark.unlink()
+        host.manager.wait_for("WATCHDOG")
         assert daemon.stop() == 0
 
 

@@ -156,11 +156,11 @@ def test_why_counts_a_network_around_the_address(site: Site) -> None:
 #: Becomes somebody else once all is imported: our own files may not be for him.
 AS_NOBODY = f"""
 import os, sys
-from fail2ban.cli.client import main
+import fail2ban.cli.client, fail2ban.control.asking
 os.setgroups([])
 os.setgid({NOBODY.pw_gid})
 os.setuid({NOBODY.pw_uid})
-sys.exit(main(sys.argv[1:]))
+sys.exit(fail2ban.cli.client.main(sys.argv[1:]))
 """
 
 
