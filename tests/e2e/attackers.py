@@ -3,7 +3,8 @@
 
     python attackers.py LOG SEED MAXRETRY
 
-It obeys lines on its standard input: `pause` stops writing, `go` goes on. To each it
+It obeys lines on its standard input: `pause` stops writing, `go` goes on, `rotate`
+rotates in one way or the other. To each it
 answers with the failures that it has logged so far, as a JSON object of address and
 number. The end of its input is its end.
 """
@@ -21,19 +22,18 @@ from pathlib import Path
 
 #: Attackers at a time; addresses that ever attack.
 POOL, ADDRESSES = 12, 140
-#: Seconds between two failures, and lines between two rotations.
-PAUSE, GENERATION = 0.012, 260
+#: Seconds between two failures.
+PAUSE = 0.012
 
 
 class Service:
-    """Writes one line at a time; rotates now and then, in one way or the other."""
+    """Writes one line at a time."""
 
     def __init__(self, log: Path, seed: int, maxretry: int) -> None:
         self.log, self.counts = log, Counter[str]()
         self._random, self._maxretry = random.Random(seed), maxretry
         self._fresh = (f"203.0.{112 + n // 250}.{n % 250 + 1}" for n in range(ADDRESSES))
         self._left: dict[str, int] = {}
-        self._lines = 0
         self._file = log.open("ab", buffering=0)
 
     def fail(self) -> None:
@@ -59,11 +59,9 @@ class Service:
             time.sleep(PAUSE / 4)
             line = line[20:]
         self._file.write(line)
-        self._lines += 1
-        if self._lines % GENERATION == 0:
-            self._rotate()
 
-    def _rotate(self) -> None:
+    def rotate(self) -> None:
+        """Rename the log, or copy and empty it; one older generation is kept."""
         older = self.log.with_suffix(".log.1")
         if self._random.random() < 0.5:
             self.log.rename(older)
@@ -82,7 +80,10 @@ def serve(service: Service) -> None:
             word = sys.stdin.readline().strip()
             if not word:
                 return
-            running = word == "go"
+            if word == "rotate":
+                service.rotate()
+            else:
+                running = word == "go"
             print(json.dumps(service.counts), flush=True)
         elif running:
             service.fail()

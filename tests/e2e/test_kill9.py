@@ -7,9 +7,11 @@ are drawn from a fixed seed (promises D2, F6 and S1).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -29,6 +31,9 @@ pytestmark = [needs.root(), needs.programs("nft")]
 SEED, KILLS, MAXRETRY = 20260101, 200, 30
 #: Kills between two looks at everything, while the writer rests.
 ROUND = 25
+#: Kills between two rotations. Before the next one the daemon may live until it has
+#: read what there is: of two generations that nobody has read, one is lost.
+GENERATION = 7
 #: Seconds from the start of the daemon to its death: also long before it is ready.
 EARLIEST, LATEST = 0.02, 1.1
 
@@ -65,7 +70,7 @@ class Writer:
         )
 
     def say(self, word: str) -> Counter[str]:
-        """Let it pause or go on; return who has failed so far, and how often."""
+        """Let it pause, go on or rotate; return who has failed so far, and how often."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{word}\n")
@@ -90,9 +95,30 @@ class Scene:
 
     def __init__(self, folder: Path, host: Namespace) -> None:
         self.log, self._host = folder / "auth.log", host
+        self._store = folder / "state.sqlite3"
         self.log.touch()
         config = CONFIG.format(log=self.log, maxretry=MAXRETRY)
         self.daemon = RunningDaemon(folder, config, namespace=host)
+
+    def catch_up(self) -> None:
+        """Wait until the daemon has stored that it has read all that there is by now."""
+        status = self.log.stat()
+
+        def read() -> bool:
+            places = [json.loads(mark) for mark in self._marks()]
+            return any(
+                place["ident"][1] == status.st_ino and place["begun"][0] >= status.st_size
+                for place in places
+                if not place.get("left")
+            )
+
+        # A line that is being written is not read yet.
+        wait_until(read, explain=lambda: f"{status}\n{self._marks()}\n{self.daemon.log()[-3000:]}")
+
+    def _marks(self) -> list[str]:
+        with contextlib.closing(sqlite3.connect(f"file:{self._store}?mode=ro", uri=True)) as store:
+            found = store.execute("SELECT mark FROM marks WHERE jail = 'SSH' AND key LIKE 'log:%'")
+            return [mark for (mark,) in found]
 
     def kernel(self) -> set[str]:
         """Return whom the kernel keeps out."""
@@ -146,9 +172,18 @@ def test_nothing_is_lost_and_nothing_counted_twice_whenever_it_is_killed(scene: 
     with writing(scene.log) as writer:
         writer.say("go")
         for number in range(1, KILLS + 1):
+            # A log is rotated while the daemon is away, or while it starts or reads.
+            rotates, early = number % GENERATION == 0, moments.random() < 0.5
+            if rotates and early:
+                writer.say("rotate")
             if not scene.daemon.running:
                 scene.daemon.launch()
             time.sleep(moments.uniform(EARLIEST, LATEST))
+            if rotates and not early:
+                writer.say("rotate")
+                time.sleep(moments.uniform(0.0, EARLIEST))
+            if number % GENERATION == GENERATION - 1:
+                scene.catch_up()
             if number % ROUND == 0:
                 scene.holds(_enough(writer.say("pause")))
                 writer.say("go")
