@@ -104,8 +104,8 @@ RECORDS = Table(
 # A ban that is stored already is no new one: it is prolonged, or it is being lifted.
 _HISTORY = """
 INSERT OR IGNORE INTO history (jail, id, time, failures, lines)
-SELECT ?1, ?2, ?3, ?4, ?5
-WHERE NOT EXISTS (SELECT 1 FROM bans WHERE jail = ?1 AND id = ?2 AND start = ?3)
+SELECT :jail, :id, :time, :failures, :lines
+WHERE NOT EXISTS (SELECT 1 FROM bans WHERE jail = :jail AND id = :id AND start = :time)
 """
 _EVENT = "INSERT INTO events (time, kind, jail, id, facts) VALUES (?, ?, ?, ?, ?)"
 _PRESENT = f"""
@@ -151,13 +151,13 @@ def slim(connection: sqlite3.Connection, batch: Batch) -> None:
 def add_history(connection: sqlite3.Connection, bans: Iterable[Ban], maxmatches: int) -> None:
     """Keep what will be known of bans when they are over; within a transaction."""
     rows = (
-        (
-            stored(ban.jail),
-            id_key(ban.id),
-            ban.start,
-            ban.ticket.failures,
-            data(newest(ban.ticket.lines, maxmatches)),
-        )
+        {
+            "jail": stored(ban.jail),
+            "id": id_key(ban.id),
+            "time": ban.start,
+            "failures": ban.ticket.failures,
+            "lines": data(newest(ban.ticket.lines, maxmatches)),
+        }
         for ban in bans
     )
     connection.executemany(_HISTORY, rows)

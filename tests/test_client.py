@@ -107,7 +107,11 @@ def run(base: Path, *words: str) -> int:
 
 def test_an_answer_that_cannot_be_written_is_a_failure(base: Path, daemon: FakeDaemon) -> None:
     call = f"client.main(['-c', {str(base)!r}, 'ping'])"
-    code = f"from fail2ban.cli import client; raise SystemExit({call})"
+    # In the background an interrupt is ignored.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        f"from fail2ban.cli import client; raise SystemExit({call})"
+    )
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30
@@ -699,7 +703,11 @@ def test_watch_tells_a_refusal(base: Path, daemon: FakeDaemon, capsys: Out) -> N
 def test_an_interrupt_is_the_usual_end_of_watching(base: Path, daemon: FakeDaemon) -> None:
     daemon.answers = lambda words: result("watching") + lines({"kind": "banned"}) * 20_000
     call = f"client.main(['-c', {str(base)!r}, 'watch'])"
-    code = f"from fail2ban.cli import client; raise SystemExit({call})"
+    # In the background an interrupt is ignored.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        f"from fail2ban.cli import client; raise SystemExit({call})"
+    )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert b"banned" in process.stdout.readline()

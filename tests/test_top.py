@@ -234,6 +234,7 @@ def test_on_a_terminal_it_runs_until_q_or_an_interrupt_and_leaves_it_as_it_was(
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ |= {"TERM": "xterm", "LINES": "30", "COLUMNS": "120"}
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # in the background it is ignored
         os.execv(sys.executable, command(base, "top"))
     seen, ended, deadline = b"", False, time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -247,6 +248,8 @@ def test_on_a_terminal_it_runs_until_q_or_an_interrupt_and_leaves_it_as_it_was(
         if b"ssh" in seen and not ended:
             end(terminal, pid)
             ended = True
+    if time.monotonic() >= deadline:
+        os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 0, seen
