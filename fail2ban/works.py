@@ -89,7 +89,6 @@ class Works:
 
     def __init__(self, settings: Settings, jails: Iterable[JailSettings], links: Links) -> None:
         jails = list(jails)
-        self._links = links
         self._left: Mapping[str, str] = {}
         self._ask_again = 0.0  # the store did not answer; by the clock that only goes forward
         self.events = Events(time.time)

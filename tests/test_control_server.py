@@ -97,7 +97,7 @@ class Daemon:
                 return Watch(kinds=frozenset(map(str, kinds)))
             case ["version"]:
                 return schema
-        raise Exception("Invalid command")  # noqa: TRY002
+        raise Refused("Invalid command")
 
     def pass_time(self, seconds: float) -> None:
         self.clock.now += seconds

@@ -76,7 +76,7 @@ class Worker:
             return self._answer(language, request)
         except Exception as error:
             # Not even a defect may cost the other clients their server.
-            if not isinstance(error, _REFUSALS) and type(error) is not Exception:
+            if not isinstance(error, _REFUSALS):
                 log.exception("control socket: a command failed")
             return language.error(error)
 
