@@ -154,13 +154,15 @@ class Jail:
         Of what is there without a mark only what is younger than `since`.
         """
         if settings.journal is None:
-            young = Since(lambda: max(since, self._window()), self._when)
+            at_once = self._services.main.call  # there a search can be interrupted
+            young = Since(lambda: max(since, self._window()), self._when, at_once)
             return Logs(
                 settings.logs,
                 tails=settings.tails,
                 encoding=settings.encoding,
                 since=young,
                 marks=marks,
+                sieve=self._filter.sieve,
             )
         journal, wake = self._services.journal, self._waker.wake
         return journal.source(settings.name, settings.journal, since, wake, marks)
@@ -170,9 +172,8 @@ class Jail:
         return self._services.court.clock() - self.settings.findtime
 
     def _when(self, line: str) -> float | None:
-        """Return the timestamp of a line; found where a search can be interrupted."""
-        clock = self._services.court.clock
-        return self._services.main.call(lambda: self._filter.when(line, clock()))
+        """Return the timestamp of a line."""
+        return self._filter.when(line, self._services.court.clock())
 
     def _redirect(self, settings: JailSettings) -> None:
         """Read what the settings say from now on; a source that stays keeps its place."""

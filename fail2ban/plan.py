@@ -6,16 +6,29 @@ from __future__ import annotations
 import glob
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from fail2ban import collector
 from fail2ban.config.loaded import Loaded
+from fail2ban.detect.blank import Blank
+from fail2ban.detect.compiled import Cache
 from fail2ban.detect.filter import Filter
-from fail2ban.detect.match import Blank, Matcher
+from fail2ban.detect.match import Matcher
 from fail2ban.detect.tagged import TaggedFilter
 from fail2ban.errors import ConfigError
-from fail2ban.records import FilterSettings, JailSettings, Origin, Problem, Settings
+from fail2ban.records import (
+    FilterSettings,
+    JailSettings,
+    Origin,
+    Problem,
+    Settings,
+    StoreSettings,
+)
 
 #: The place of what is wrong with a configuration as a whole.
 CONFIGURATION = Origin("configuration")
+#: The folder of compiled patterns, beside the database.
+COMPILED = "compiled"
 
 
 @dataclass(frozen=True)
@@ -57,16 +70,18 @@ class Plan:
         return self.settings is None or not self.jails and bool(self.broken)
 
 
+@collector.paused()
 def make_plan(loaded: Loaded) -> Plan:
     """Compile every pattern, also those of disabled sections."""
     if loaded.settings is None:
         return Plan(None, {}, loaded.problems, loaded.broken, loaded.disabled)
     filters: dict[str, Matcher] = {}
+    cache = _cache_beside(loaded.settings.store)
     problems = list(loaded.problems)
     broken = set(loaded.broken)
     for jail in loaded.settings.jails:
         try:
-            filters[jail.name] = make_filter(jail.filter, loaded.settings.locale)
+            filters[jail.name] = make_filter(jail.filter, loaded.settings.locale, cache)
             problems += filters[jail.name].problems if jail.enabled else ()
         except ConfigError as error:
             problems += [_leaving_out(jail, problem) for problem in error.problems]
@@ -76,13 +91,24 @@ def make_plan(loaded: Loaded) -> Plan:
     return Plan(settings, filters, _sorted(problems), left_out, loaded.disabled)
 
 
-def make_filter(settings: FilterSettings, locale: str = "") -> Matcher:
+def _cache_beside(store: StoreSettings | None) -> Cache | None:
+    """Return what keeps compiled patterns, beside the database; None where there is none."""
+    file = Path(store.file if store else "")
+    return Cache(file.with_name(COMPILED)) if file.is_absolute() else None
+
+
+def make_filter(settings: FilterSettings, locale: str = "", cache: Cache | None = None) -> Matcher:
     """Compile the patterns of a section.
+
+    Args:
+        cache: keeps what is compiled when the section begins to read.
 
     Raises:
         ConfigError: there is no pattern that works.
     """
-    return TaggedFilter(settings) if settings.tagged else Filter(settings, locale)
+    if settings.tagged:
+        return TaggedFilter(settings, cache=cache)
+    return Filter(settings, locale, cache)
 
 
 def filter_by_hand(settings: FilterSettings, locale: str = "") -> Matcher:

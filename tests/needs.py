@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -29,3 +30,9 @@ def shared(name: str) -> pytest.MarkDecorator:
     """Skip unless a file of the project's shared material is there."""
     there = (SHARED / name).exists()
     return pytest.mark.skipif(not there, reason=f"../shared/{name} is not there")
+
+
+def module(name: str) -> pytest.MarkDecorator:
+    """Skip unless a package of Python is installed that we can do without."""
+    there = importlib.util.find_spec(name) is not None
+    return pytest.mark.skipif(not there, reason=f"the package {name} is not installed")

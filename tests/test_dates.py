@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from fail2ban.detect import budget
+from fail2ban.detect import budget, directives
 from fail2ban.detect.dates import USUAL_FORMATS, ClassicDates, UsualDates
 from fail2ban.detect.directives import C_NAMES, Names, names_of
 
@@ -113,7 +113,7 @@ def test_every_usual_format_is_recognised_at_the_begin_of_a_line(text, expected,
 
 
 def test_the_table_of_examples_needs_every_usual_format():
-    winners = {UsualDates()._search(text).lastgroup for text, _ in USUAL}
+    winners = {UsualDates()._regex.search(text).lastgroup for text, _ in USUAL}
     assert winners == {f"T{number}" for number in range(len(USUAL_FORMATS))}
 
 
@@ -421,6 +421,7 @@ def test_names_are_asked_of_the_system_and_its_locale_is_left_alone(monkeypatch)
         locale.PM_STR: "",
     }
     asked = locale.nl_langinfo
+    monkeypatch.setattr(directives, "_names_of", directives._names_of.__wrapped__)
     monkeypatch.setattr(locale, "nl_langinfo", lambda item: answers.get(item) or asked(item))
     before = locale.setlocale(locale.LC_ALL)
     names = names_of("C")
@@ -442,3 +443,22 @@ def test_the_environments_locale_is_used_when_none_is_named(monkeypatch):
     monkeypatch.setenv("LC_ALL", "xx_XX.UTF-8")
     with pytest.raises(locale.Error):
         names_of("")
+
+
+def test_sections_of_one_locale_share_what_recognises_the_usual_formats():
+    """There are thousands of names of days, months and zones in it."""
+    one, other = UsualDates(names_of("C")), UsualDates(names_of("C"))
+    assert one._regex is other._regex
+    assert UsualDates(GERMAN)._regex is not one._regex
+
+
+def test_another_environment_or_time_zone_is_noticed(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "C")
+    assert names_of("") is names_of("")
+    monkeypatch.setenv("LC_ALL", "xx_XX.UTF-8")
+    with pytest.raises(locale.Error):
+        names_of("")
+    line = "QQT Jun 21 11:00:00 x"
+    assert not UsualDates()._regex.match(line)
+    monkeypatch.setattr(time, "tzname", ("QQT", "QQT"))
+    assert UsualDates()._regex.match(line)

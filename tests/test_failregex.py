@@ -233,6 +233,13 @@ def test_what_python_warns_of_becomes_a_problem_and_not_a_line_on_stderr():
     assert "nested set" in problems[0].text
 
 
+def test_each_section_hears_what_is_odd_about_a_pattern_that_several_have():
+    heard = [compiled("[[b]nested set <HOST>")[1] for _ in range(2)]
+    assert len(heard[0]) == 1 and heard[0] == heard[1]
+    wrong = [compiled("from <HOST> (")[1] for _ in range(2)]
+    assert len(wrong[0]) == 1 and wrong[0] == wrong[1]
+
+
 @untimed
 @given(st.text(alphabet="()[]{}|*+?^$\\.<HOST>P=!:#ix0a -", max_size=25))
 def test_any_text_is_either_compiled_or_reported(text):

@@ -7,7 +7,16 @@ import re
 
 import pytest
 
-from fail2ban.detect.groups import captured, shown
+from fail2ban.detect.groups import Groups, shown, together
+from fail2ban.records import Capture
+
+
+def captured(*matches: re.Match[str] | None) -> dict[str, Capture]:
+    """Put together what some matches captured, each overriding those before it."""
+    texts: dict[str, str] = {}
+    for match in matches:
+        texts |= Groups(match.re).of(match) if match else {}
+    return together(texts)
 
 
 def found(pattern: str, text: str) -> re.Match[str]:

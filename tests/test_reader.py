@@ -20,7 +20,7 @@ from fail2ban.detect.budget import OutOfTime, limited
 from fail2ban.detect.logs import Logs
 from fail2ban.detect.mainthread import MainThread
 from fail2ban.detect.match import Line, Match
-from fail2ban.detect.matching import LINES, QUIET, Chunks, Matching
+from fail2ban.detect.matching import LINES, QUIET, SLICE, Chunks, Matching
 from fail2ban.detect.names import Addresses
 from fail2ban.detect.reader import REST, WARNED_NAMES, LogReader
 from fail2ban.detect.seek import GRAIN, Since
@@ -557,7 +557,7 @@ def test_a_chunk_of_slow_lines_is_matched_in_slices(reader: LogReader) -> None:
     main.call = lambda work: (turns.append(0), work())[1]  # type: ignore[method-assign]
     reader.__post_init__()
     ticks = iter(range(1_000_000))
-    reader._matching._ticks = lambda: next(ticks) / 100  # each line takes 10 ms
+    reader._matching._ticks = lambda: next(ticks) * SLICE / 5
     matching(reader, Match("x", NOW, ("x",)), lines=100)
     assert 100 / 6 <= len(turns) < 100 / 3
 

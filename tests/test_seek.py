@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fail2ban.detect.encoding import Encoding
-from fail2ban.detect.seek import DATED, GRAIN, LONGEST, SLACK, SMALL, TRIED, first_at
+from fail2ban.detect.seek import DATED, GRAIN, LONGEST, SLACK, SMALL, TRIED, Times, first_at
 
 untimed = hypothesis_settings(deadline=None, max_examples=60)  # the machine may be busy
 
@@ -136,6 +136,35 @@ def test_a_long_log_costs_a_few_looks() -> None:
     skipped = file.skipped(MOMENT - 600)
     assert 200_000 - 601 - SLACK - 200 < len(skipped) < 200_000 - 600
     assert len(file.asked) < 200
+
+
+def test_the_dates_of_a_place_are_asked_for_at_one_go() -> None:
+    """A thread that does it for many readers is gone to once, not for every line."""
+    file, goes = File(steady(200_000, last=0.0)), list[int]()
+
+    def at_once(work: Callable[[], Times]) -> Times:
+        asked = len(file.asked)
+        times = work()
+        goes.append(len(file.asked) - asked)
+        return times
+
+    encoding, size = file.encoding, len(file.data)
+    offset = first_at(file.read, size, MOMENT, file.when, encoding, at_once)
+    assert offset == file.first()
+    assert set(goes) == {DATED} and len(goes) < 30
+
+
+def test_lines_without_dates_are_asked_for_a_few_at_a_time() -> None:
+    """Each may take long, and others wait meanwhile."""
+    file, goes = File([(None, 50)] * 5000), list[int]()
+
+    def at_once(work: Callable[[], Times]) -> Times:
+        times = work()
+        goes.append(len(times))
+        return times
+
+    first_at(file.read, len(file.data), MOMENT, file.when, file.encoding, at_once)
+    assert goes and max(goes) == DATED
 
 
 def test_a_log_of_old_lines_is_begun_near_its_end() -> None:

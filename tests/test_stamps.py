@@ -35,6 +35,16 @@ def _zurich():
     time.tzset()
 
 
+class Learning(StampFinder):
+    """A finder that learns from every line."""
+
+    def find(self, line: str, now: float) -> Stamp | None:
+        if (stamp := super().find(line, now)) is None:
+            return None
+        self.learn(stamp, now)
+        return stamp._replace(template=None, place=0)
+
+
 def finder(
     *patterns: str, zone: int | None = None, problems: list[Problem] | None = None
 ) -> StampFinder:
@@ -42,7 +52,7 @@ def finder(
         Sourced(text, Origin("filter.d/x.conf", 7 + number)) for number, text in enumerate(patterns)
     ]
     report = (problems if problems is not None else []).append
-    return StampFinder(sourced, "sshd", zone, report, today=1.6e9)
+    return Learning(sourced, "sshd", zone, report, today=1.6e9)
 
 
 def only(line: str, *patterns: str, now: float = NOON) -> Stamp | None:

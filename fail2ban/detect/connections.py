@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from fail2ban.detect import memory
 from fail2ban.detect.addresses import parse_address
 from fail2ban.detect.groups import shown
 from fail2ban.detect.identity import WHO, Identity, identify
+from fail2ban.detect.match import NO_GROUPS
 from fail2ban.detect.regextags import ADDRESS_GROUPS
 from fail2ban.records import Capture, UseDns
 
@@ -41,8 +41,7 @@ _NAMES = ("dns", "host", "cidr")
 Verdict = Literal["failure", "nofail", "pending", "nobody"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a line says, together with those of its connection before it.
 
     Attributes:
@@ -57,8 +56,7 @@ class Outcome:
     groups: Mapping[str, Capture]
 
 
-@dataclass(frozen=True, slots=True)
-class _Connection:
+class _Connection(NamedTuple):
     """What is known of one connection.
 
     Attributes:
@@ -69,7 +67,7 @@ class _Connection:
         end: when to forget all this, seconds since the epoch.
     """
 
-    groups: Mapping[str, Capture] = field(default_factory=dict)
+    groups: Mapping[str, Capture] = NO_GROUPS
     users: frozenset[str] = frozenset()
     lines: tuple[str, ...] = ()
     pending: bool = False
@@ -108,16 +106,18 @@ class Connections:
         """
         key, forgets = str(groups.get("mlfid", "")), bool(groups.get("mlfforget"))
         before = self._recall(key, now)
-        outcome, after = _join(before or _NEW, groups, lines, self._usedns)
+        outcome, after = _join(before or _NEW, groups, lines, self._usedns, now)
         if not key or (forgets and before is None):
             return outcome
         if forgets:
             del self._known[key]
             self._changed.add(key)
         else:
-            self._remember(key, replace(after, end=now + LIFETIME), now)
-        users = {"users": tuple(sorted(after.users))} if after.users else {}
-        return replace(outcome, groups={**outcome.groups, **users})
+            self._remember(key, after, now)
+        if not after.users:
+            return outcome
+        verdict, together, identity, joined = outcome
+        return Outcome(verdict, together, identity, {**joined, "users": tuple(sorted(after.users))})
 
     def _recall(self, key: str, now: float) -> _Connection | None:
         known = self._known.get(key)
@@ -170,10 +170,15 @@ def _parse(said: Any) -> tuple[str, _Connection]:
 
 
 def _join(
-    before: _Connection, groups: Mapping[str, Capture], lines: tuple[str, ...], usedns: UseDns
+    before: _Connection,
+    groups: Mapping[str, Capture],
+    lines: tuple[str, ...],
+    usedns: UseDns,
+    now: float,
 ) -> tuple[Outcome, _Connection]:
     """Return what a line and those before it come to, and what is known after it."""
-    identify(groups, usedns)  # what this line names must be right, whatever is known
+    # What this line names must be right, whatever is known.
+    identity = identify(groups, usedns)
     joined = _joined(before.groups, groups)
     users = _users(before.users, groups)
     gained = bool(groups.get("mlfgained"))
@@ -181,11 +186,12 @@ def _join(
     # Who has failed, or tries one user after another, is not made innocent by
     # what follows.
     innocent = (gained or bool(groups.get("nofail"))) and not pending and len(users) < 2
-    identity = identify(joined, usedns)
+    if before.groups:
+        identity = identify(joined, usedns)
     verdict = _verdict(identity, innocent, bool(groups.get("mlfid")))
     together = (*before.lines, *lines)[-MAX_LINES:]
     kept = () if verdict == "failure" else tuple(line[:LENGTH] for line in together)
-    after = _Connection(joined, users, kept, verdict == "pending")
+    after = _Connection(joined, users, kept, verdict == "pending", now + LIFETIME)
     return Outcome(verdict, together, identity, joined), after
 
 
@@ -203,6 +209,8 @@ def _joined(before: Mapping[str, Capture], groups: Mapping[str, Capture]) -> dic
     An address of the line replaces whatever was known, also in other groups. A name
     does not replace an address: whoever attacks can have any name.
     """
+    if not before:
+        return shown(groups)
     known = any(_is_address(name, groups) for name in ADDRESS_GROUPS)
     kept = {name: text for name, text in before.items() if not (known and name in WHO)}
     new = {name: text for name, text in shown(groups).items() if text or name not in kept}

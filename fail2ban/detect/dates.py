@@ -9,10 +9,19 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
 from fail2ban.detect.budget import unlimited
-from fail2ban.detect.directives import C_NAMES, Names, Reader, Translator, read_parts
+from fail2ban.detect.directives import (
+    C_NAMES,
+    LocalZone,
+    Names,
+    Reader,
+    Translator,
+    local_zone,
+    read_parts,
+)
 from fail2ban.detect.moments import moment
 
 log = logging.getLogger(__name__)
@@ -135,19 +144,12 @@ class UsualDates:
     """
 
     def __init__(self, names: Names = C_NAMES) -> None:
-        self._readers: dict[str, Mapping[str, Reader]] = {}
-        regexes = []
-        for number, (first, pattern) in enumerate(USUAL_FORMATS):
-            translator = Translator(names, f"_{number}_")
-            regexes.append(f"(?={first})(?P<T{number}>{translator.regex(pattern)})")
-            self._readers[f"T{number}"] = translator.readers
-        # The two tests in front spare most places of a line all the others.
-        self._search = re.compile(rf"(?<!\w)(?=[\w@+<-])(?:{'|'.join(regexes)})(?!\w)").search
+        self._regex, self._readers = _usual(names, local_zone())
         self._cache = Moments[str]()
 
     def find(self, line: str, now: float) -> float | None:
         """Return seconds since the epoch; None where the line has no timestamp."""
-        found = self._search(line)
+        found = self._regex.search(line)
         if not found or not found.lastgroup:
             return None
         readers = self._readers[found.lastgroup]
@@ -158,6 +160,23 @@ class UsualDates:
             return None
 
     peek = find  # it reports nothing
+
+
+@lru_cache(maxsize=8)
+def _usual(
+    names: Names, local: LocalZone
+) -> tuple[re.Pattern[str], Mapping[str, Mapping[str, Reader]]]:
+    """Return the expression that holds all usual formats, and how each group of it is read.
+
+    All sections share it.
+    """
+    regexes, readers = [], {}
+    for number, (first, pattern) in enumerate(USUAL_FORMATS):
+        translator = Translator(names, f"_{number}_")
+        regexes.append(f"(?={first})(?P<T{number}>{translator.regex(pattern)})")
+        readers[f"T{number}"] = translator.readers
+    # The two tests in front spare most places of a line all the others.
+    return re.compile(rf"(?<!\w)(?=[\w@+<-])(?:{'|'.join(regexes)})(?!\w)"), readers
 
 
 Key = TypeVar("Key", bound=Hashable)

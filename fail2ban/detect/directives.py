@@ -14,13 +14,14 @@ Sources: fail2ban-conf-0.6.md sections 6 and 12 (defect 9); jail-conf.md section
 from __future__ import annotations
 
 import locale
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 
 from fail2ban.detect.moments import Parts
@@ -29,9 +30,9 @@ from fail2ban.zones import ABBREVIATIONS
 Reader = Callable[[str], Parts]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Names:
-    """What days and months are called, in lower case.
+    """What days and months are called, in lower case; equal to itself only.
 
     Attributes:
         months, short_months: name -> 1 to 12.
@@ -66,12 +67,23 @@ _SUNDAY_FIRST = (6, 0, 1, 2, 3, 4, 5)  # the system's order of days, in our numb
 _process_locale = threading.Lock()
 
 
+#: What says which locale is the environment's, see setlocale(3).
+_LOCALE_VARIABLES = ("LC_ALL", "LC_TIME", "LANG")
+
+
 def names_of(name: str) -> Names:
     """Return the names of a locale besides the English ones; "": the environment's.
+
+    All sections that ask for one locale share one object, and so what is made of it.
 
     Raises:
         locale.Error: this system has no such locale.
     """
+    return _names_of(name, () if name else tuple(map(os.environ.get, _LOCALE_VARIABLES)))
+
+
+@lru_cache(maxsize=8)
+def _names_of(name: str, environment: tuple[str | None, ...]) -> Names:
     with _borrowed_locale(name):
         return Names(
             months=_named("MON_", range(1, 13)) | C_NAMES.months,
@@ -122,9 +134,19 @@ def _plain(strftime: str) -> str:
     return re.sub(r"%[-_0^#EO]+(?=[A-Za-z])", "%", strftime)
 
 
+#: Names of the local time, and seconds west of Greenwich: as usual, and in summer.
+LocalZone = tuple[tuple[str, str], int, int]
+
+
+def local_zone() -> LocalZone:
+    """Return what `all_zones` depends on."""
+    return time.tzname, time.timezone, time.altzone
+
+
 def all_zones() -> dict[str, int]:
     """Return abbreviation -> seconds east of Greenwich; the local names win."""
-    local = dict(zip(time.tzname, (-time.timezone, -time.altzone), strict=True))
+    tznames, usual, summer = local_zone()
+    local = dict(zip(tznames, (-usual, -summer), strict=True))
     return ABBREVIATIONS | {name: offset for name, offset in local.items() if name.isalpha()}
 
 
@@ -250,8 +272,13 @@ _SHORTHANDS = {
 }
 
 
-def classic_tokens(names: Names) -> dict[str, Token]:
+def classic_tokens(names: Names) -> Mapping[str, Token]:
     """Return the directives of `timepattern` and of the usual formats."""
+    return _classic_tokens(names, local_zone())
+
+
+@lru_cache(maxsize=8)  # each section asks for them, and once for each usual format
+def _classic_tokens(names: Names, local: LocalZone) -> Mapping[str, Token]:
     zones = plain_zones()
     return {
         **_FIXED_TOKENS,

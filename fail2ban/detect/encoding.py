@@ -24,6 +24,7 @@ class Encoding:
         name: of the codec.
         width: bytes of a unit; a line end begins at a multiple of it.
         newline: the bytes of a line end.
+        is_utf8: it is UTF-8.
         is_settled: False: `settle` must see the first bytes of a file before.
 
     Args:
@@ -46,6 +47,7 @@ class Encoding:
             raise ValueError(f"{text} or iso-8859-1") from None
         self.is_settled = not marked
         self.width = len(self.newline)
+        self.is_utf8 = self._codec == "utf-8"
 
     def settle(self, head: bytes) -> Encoding:
         """Return what a file with these first bytes is written in."""
@@ -53,6 +55,18 @@ class Encoding:
             if head.startswith(mark):
                 return Encoding(name)
         return self if self.is_settled else Encoding(self._codec)
+
+    def count(self, data: bytes) -> int:
+        """Return how many line ends there are."""
+        return data.count(self.newline) if self.width == 1 else len(self.split(data)) - 1
+
+    def end_of_lines(self, data: bytes) -> int:
+        """Return the offset behind the last line end; 0 if there is none."""
+        at = data.rfind(self.newline)
+        # The byte of a newline may be half of another character.
+        while at >= 0 and at % self.width:
+            at = data.rfind(self.newline, 0, at + self.width - 1)
+        return at + self.width if at >= 0 else 0
 
     def split(self, data: bytes) -> list[bytes]:
         """Cut at the line ends; what follows the last one comes last."""

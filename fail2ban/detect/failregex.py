@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from fail2ban.detect.addresses import (
@@ -124,14 +125,15 @@ def compile_failregex(
     compiled = []
     for source in sources:
         if regex := compile_regex(source, section, "failregex", report):
-            compiled.append(Failregex(source, regex, _blame(source, regex)))
+            compiled.append(Failregex(source, regex, _blame(source.text, regex)))
     for blame in _ADVICE:
         _advise(section, blame, [one.source for one in compiled if one.blame == blame], report)
     return tuple(compiled)
 
 
-def _blame(source: Sourced, regex: re.Pattern[str]) -> Blame:
-    if any(token["tag"] for token in _TOKEN.finditer(source.text)):
+@lru_cache(maxsize=512)
+def _blame(text: str, regex: re.Pattern[str]) -> Blame:
+    if any(token["tag"] for token in _TOKEN.finditer(text)):
         return "tag"
     if any(group in regex.groupindex for group in ADDRESS_GROUPS):
         return "group"
@@ -177,6 +179,7 @@ def compile_regex(
     return regex
 
 
+@lru_cache(maxsize=512)  # many sections have the same patterns
 def _compile(text: str) -> tuple[re.Pattern[str], list[str]]:
     """Return the compiled pattern and what the user should know about it.
 

@@ -11,14 +11,19 @@ from __future__ import annotations
 
 import locale as system_locale
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fail2ban.detect import dates
 from fail2ban.detect.budget import Allowance, OutOfTime, limited
+from fail2ban.detect.compiled import Cache
 from fail2ban.detect.dating import Dating
 from fail2ban.detect.directives import C_NAMES, Names, names_of
+from fail2ban.detect.encoding import Encoding
+from fail2ban.detect.factors import Cut
 from fail2ban.detect.failregex import Failregex, Report, compile_failregex, compile_regex
 from fail2ban.detect.match import Line, Match
+from fail2ban.detect.prefilter import Prefilter, prefilter
+from fail2ban.detect.sieve import Sieve
 from fail2ban.errors import ConfigError
 from fail2ban.records import FilterSettings, Origin, Problem, Sourced
 
@@ -29,16 +34,20 @@ class Filter:
     Args:
         locale: whose names of days and months may stand in timestamps, besides
             the English ones; "" for the environment's.
+        cache: keeps what is compiled for the sieve.
 
     Attributes:
         problems: what the user should know although the filter works.
         dating: of lines that blame somebody; no others are asked for their time.
+        sieve: see `Matcher`.
 
     Raises:
         ConfigError: something cannot be used; holds all that was found wrong.
     """
 
-    def __init__(self, settings: FilterSettings, locale: str = "") -> None:
+    def __init__(
+        self, settings: FilterSettings, locale: str = "", cache: Cache | None = None
+    ) -> None:
         found: list[Problem] = []
         section, report = settings.section, found.append
         self.dating = Dating()
@@ -53,11 +62,18 @@ class Filter:
         if any(problem.severity == "error" for problem in found):
             raise ConfigError(found)
         self.problems = tuple(found)
+        self._cache = cache
+        self.sieve = Sieve(self._prepare)
 
     def match(self, line: Line, now: float) -> Match | None:
         """Return whom a line blames, see `Matcher`."""
+        tried: Sequence[Failregex] = self._failregex
+        if line.named is not None and line.passage and line.passage.names is self.sieve:
+            if not line.named:
+                return None
+            tried = [self._failregex[number] for number in line.named]
         try:
-            found = limited(self._allowance.seconds, self._match, line, now)
+            found = limited(self._allowance.seconds, self._match, tried, line, now)
         except OutOfTime:
             self._allowance.exceeded()
             raise
@@ -83,8 +99,13 @@ class Filter:
     def recall(self, texts: Mapping[str, str]) -> None:
         """Do nothing, see `memory`."""
 
-    def _match(self, line: Line, now: float) -> Match | None:
-        for failregex in self._failregex:
+    def _prepare(self, encoding: Encoding) -> Prefilter | None:
+        """Return what finds the lines that a failregex may match."""
+        patterns = [one.regex for one in self._failregex]
+        return prefilter(patterns, Cut.NOTHING, encoding, cache=self._cache)
+
+    def _match(self, tried: Iterable[Failregex], line: Line, now: float) -> Match | None:
+        for failregex in tried:
             if found := failregex.regex.search(line.text):
                 return self._judge(failregex, found, line, now)
         return None

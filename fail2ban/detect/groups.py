@@ -6,28 +6,62 @@ Source: jail-conf.md sections 7.1 (special groups) and 7.2, point 5.
 
 from __future__ import annotations
 
+import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from fail2ban.detect.regextags import target
 from fail2ban.records import Capture
+
+#: The parser of `re`, which has no public name.
+parser: Any = importlib.import_module("re._parser")
 
 #: Groups that say what a line is, not what stands in it.
 _MARKS = frozenset({"nofail", "mlfgained", "mlfforget", "content"})
 
 
-def captured(*matches: re.Match[str] | None) -> dict[str, Capture]:
-    """Return what the groups of some matches captured, by lower-case name.
+class Groups:
+    """The named groups of a pattern.
 
-    A later match overrides an earlier one, also with an empty text. Then the
-    first alternative that captured something stands in for what is empty, and
+    Attributes:
+        varied: some of them are alternatives to others, or parts of them.
+    """
+
+    def __init__(self, regex: re.Pattern[str]) -> None:
+        # Of names that differ in case only the last in this order counts.
+        names = sorted(regex.groupindex)
+        self._keys = [name.lower() for name in names]
+        self._numbers = [regex.groupindex[name] for name in names]
+        self.varied = any(target(key)[1] for key in self._keys)
+
+    def of(self, found: re.Match[str]) -> dict[str, str]:
+        """Return what a match of the pattern captured, by lower-case name."""
+        texts = found.group(0, *self._numbers)[1:] if self._numbers else ()
+        pairs = zip(self._keys, texts, strict=True)
+        return {key: text for key, text in pairs if text is not None}
+
+
+def certain(regex: re.Pattern[str]) -> frozenset[str]:
+    """Return the groups that capture some text whenever a pattern matches."""
+    return frozenset(_certain(parser.parse(regex.pattern, regex.flags), regex.groupindex))
+
+
+def _certain(tree: Any, numbers: Mapping[str, int]) -> Iterator[str]:
+    for operation, value in tree:
+        if operation is parser.SUBPATTERN:
+            number, _, _, inner = value
+            if inner.getwidth()[0] > 0:
+                yield from (name.lower() for name in numbers if numbers[name] == number)
+            yield from _certain(inner, numbers)
+
+
+def together(texts: dict[str, str]) -> dict[str, Capture]:
+    """Return captures with what stands in for others, and with their further parts.
+
+    The first alternative that captured something stands in for what is empty, and
     what has further parts becomes a tuple with them; see `regextags.target`.
     """
-    texts: dict[str, str] = {}
-    for found in matches:
-        if found:
-            own = {name: text for name, text in found.groupdict().items() if text is not None}
-            texts |= {name.lower(): own[name] for name in sorted(own)}
     groups: dict[str, Capture] = dict(texts)
     for name in sorted(texts):
         whose, how = target(name)

@@ -24,6 +24,7 @@ from fail2ban.detect.entries import Entry, Point, Said, parse_point
 from fail2ban.detect.follower import Follower, Guard, unguarded
 from fail2ban.detect.match import Line
 from fail2ban.detect.paths import watchable
+from fail2ban.detect.sieve import Sieve
 from fail2ban.detect.terms import Wanted
 from fail2ban.records import JournalSettings
 from fail2ban.text import printable
@@ -94,7 +95,7 @@ class JournalSource:
         wanted: which entries.
         point: where it wants to go on if that is not where the follower is.
         waiting: the follower must start again before it serves this.
-        notifies, revision: see `Source`.
+        lines, notifies, revision: see `Source`.
     """
 
     notifies = True
@@ -110,7 +111,7 @@ class JournalSource:
         now: float,
         marks: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.jail = jail
+        self.jail, self.lines = jail, 0
         self.wanted = Wanted(settings.matches)
         self._key = _key(settings)
         self._taken = self._noted = _place(jail, marks.get(self._key))
@@ -142,6 +143,9 @@ class JournalSource:
             yield line
         if self.waiting:
             self._follower.restart()
+
+    def use(self, sieve: Sieve) -> None:
+        """Do nothing: to write an entry as a line is dearer than to look at it."""
 
     def due(self) -> float:
         """Return 0 while there is something to poll."""
@@ -182,6 +186,7 @@ class JournalSource:
                 return None
             line, self._taken = self._lines.popleft()
             self._size -= len(line.text)
+            self.lines += 1
             self._changed.notify_all()
             return line
 

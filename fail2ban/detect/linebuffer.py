@@ -58,6 +58,8 @@ class Window(NamedTuple):
 
 def window(*lines: Seen) -> Window:
     """Return some lines as one text."""
+    if len(lines) == 1:
+        return Window(lines, f"{lines[0].text}\n")
     return Window(lines, "".join(f"{line.text}\n" for line in lines))
 
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from fail2ban.detect.copies import CHUNK, Recovery
 from fail2ban.detect.encoding import UTF8, Encoding
-from fail2ban.detect.lines import LINE_LIMIT
+from fail2ban.detect.lines import LINE_LIMIT, Block
 from fail2ban.detect.marks import Mark
 from fail2ban.detect.position import (
     HEAD_SIZE,
@@ -78,8 +78,8 @@ class LogFile:
 
     # Reading -----------------------------------------------------------------
 
-    def poll(self, now: float, share: int = SHARE) -> Iterator[str]:
-        """Yield the lines that were completed since the last call.
+    def poll(self, now: float, share: int = SHARE) -> Iterator[Block]:
+        """Yield the lines that were completed since the last call, a block at a time.
 
         `backlog` tells afterwards whether that was all.
 
@@ -96,11 +96,11 @@ class LogFile:
             if not data:
                 return
             self.grown = now
-            yield from self.track.take(data, written, self.path, now)
+            yield self.track.take(data, written, self.path, now)
         self.backlog = True
 
-    def finish(self) -> Iterator[str]:
-        """Close the file; yield its last line if that has no newline."""
+    def finish(self) -> Block:
+        """Close the file; return its last line if that has no newline."""
         self.close()
         return self.track.lines.finish()
 
@@ -268,7 +268,8 @@ class LogFile:
         def read(count: int, offset: int) -> bytes:
             return os.pread(fd, count, begin + offset)
 
-        at = first_at(read, size - begin, since.moment(), since.when, encoding)
+        length, moment = size - begin, since.moment()
+        at = first_at(read, length, moment, since.when, encoding, since.at_once)
         if at or not begin:
             self.start_at(begin + at)
 

@@ -21,14 +21,16 @@ from types import MappingProxyType
 
 from fail2ban.detect.beginnings import Beginnings
 from fail2ban.detect.encoding import Encoding
+from fail2ban.detect.lines import Block
 from fail2ban.detect.logfile import SHARE, LogFile
 from fail2ban.detect.logstate import LogState, Tallies
 from fail2ban.detect.marks import parse_all
-from fail2ban.detect.match import Line
+from fail2ban.detect.match import Line, Tally
 from fail2ban.detect.paths import INTERVAL, Found, Paths, Troubles, watchable
 from fail2ban.detect.position import Ident
 from fail2ban.detect.remains import Remains
 from fail2ban.detect.seek import Since
+from fail2ban.detect.sieve import Sieve
 
 #: Seconds without growth after which a file that lost its path is let go.
 GRACE = 30.0
@@ -52,8 +54,10 @@ class Logs:
             left out, most of them. None: all do.
         marks: those that an earlier run has left; others' are not looked at.
         wall: seconds since the epoch.
+        sieve: picks the lines that are worth a look; None: all are.
 
     Attributes:
+        lines: that were read so far, also those that were not picked.
         revision: changes when other files are followed, or under other paths.
         notifies: False, see `Source`.
 
@@ -72,8 +76,9 @@ class Logs:
         since: Since | None = None,
         marks: Mapping[str, str] = MappingProxyType({}),
         wall: Callable[[], float] = time.time,
+        sieve: Sieve | None = None,
     ) -> None:
-        self.revision = 0
+        self.revision = self.lines = 0
         self._clock = clock
         self._troubles = Troubles()
         patterns = tuple(patterns)
@@ -82,6 +87,7 @@ class Logs:
         )
         self._paths = Paths(patterns, self._troubles, self._beginnings.earlier.last())
         self._encoding = Encoding(encoding)
+        self.use(sieve or Sieve())
         self._wanted = self._paths.patterns, frozenset(tails), self._encoding
         self._changed = False
         self._files: dict[Ident, LogFile] = {}
@@ -102,6 +108,11 @@ class Logs:
         """
         self._wanted = tuple(patterns), frozenset(tails), Encoding(encoding)
         self._changed = True
+
+    def use(self, sieve: Sieve) -> None:
+        """Pick lines with another sieve from the next block on; while nobody polls."""
+        self._sieve = sieve
+        sieve.settle(self._encoding)
 
     def poll(self) -> Iterator[Line]:
         """Yield the lines that were completed since the last call.
@@ -193,6 +204,7 @@ class Logs:
         self._beginnings.change(patterns, tails)
         if encoding.name != self._encoding.name:
             self._encoding = encoding
+            self._sieve.settle(encoding)
             for file in self._files.values():
                 file.recode(encoding)
         self.revision += 1
@@ -256,7 +268,8 @@ class Logs:
 
     def _read_remains(self, now: float) -> Iterator[Line]:
         for one in self._remains:
-            yield from (Line(text, None, "", False) for text in one.poll(now))
+            for block in one.poll(now):
+                yield from self._pick(block, live=False)
         self._remains = [one for one in self._remains if not one.is_over]
 
     def _read(self, file: LogFile, now: float, share: int) -> Iterator[Line]:
@@ -264,14 +277,18 @@ class Logs:
             return
         live, tally = self._live or file.live, self._tallies.of(file.path)
         try:
-            for text in file.poll(now, share):
-                tally.lines += 1
-                yield Line(text, None, "", live, tally)
+            for block in file.poll(now, share):
+                tally.lines += block.count
+                yield from self._pick(block, live, tally)
         except OSError as error:
             self._suspend(file, error)
         else:
             if file.is_open:
                 self._troubles.end(file.ident, file.path)
+
+    def _pick(self, block: Block, live: bool, tally: Tally | None = None) -> Iterator[Line]:
+        self.lines += block.count
+        return self._sieve.pick(block, live, tally)
 
     def _suspend(self, file: LogFile, error: OSError) -> None:
         text = "cannot read %s: %s"
@@ -286,7 +303,7 @@ class Logs:
                 del self._files[ident]
                 self.revision += 1
                 self._tallies.keep(self._files.values())
-                yield from (Line(text, None, "", self._live) for text in file.finish())
+                yield from self._pick(file.finish(), self._live)
 
     def _make_room(self) -> None:
         """Close files that rest, if wildcards have found too many."""

@@ -3,12 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fail2ban.detect.dating import Dating
+from fail2ban.detect.lines import Block
 from fail2ban.records import Capture, Id, Problem
+
+if TYPE_CHECKING:
+    from fail2ban.detect.sieve import Sieve
+
+#: Where a pattern captures nothing.
+NO_GROUPS: Mapping[str, Capture] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -26,6 +34,32 @@ class Tally:
     last_match: float = 0.0
 
 
+class Passage:
+    """Lines that were read together, of which perhaps not all come through.
+
+    Attributes:
+        block: all of them.
+        names: whose patterns' numbers `Line.named` are.
+        seen: the offset up to which the filter knows the lines' timestamps.
+    """
+
+    __slots__ = ("block", "names", "seen")
+
+    def __init__(self, block: Block, names: object) -> None:
+        self.block, self.names, self.seen = block, names, 0
+
+    def before(self, end: int) -> Iterator[str]:
+        """Yield the lines that were passed over before the one that ends at `end`.
+
+        The last comes first; none of those whose timestamps are known.
+        """
+        at = self.block.begin_of(end)
+        while at > self.seen:
+            begin = self.block.begin_of(at)
+            yield self.block.text(begin, at)
+            at = begin
+
+
 class Line(NamedTuple):
     """One line of a source.
 
@@ -36,6 +70,11 @@ class Line(NamedTuple):
         stamp: what stands before `text` when the line is shown.
         live: it was written while we were watching; a backlog is not.
         tally: of the log that it came from; None: nobody counts.
+        passage: the lines that were read together with it, of which perhaps not all
+            are looked at; None: it stands alone.
+        end: the offset in the passage behind the line.
+        named: the numbers of the patterns that may match, see `Passage.names`;
+            None: any may.
     """
 
     text: str
@@ -43,10 +82,17 @@ class Line(NamedTuple):
     stamp: str = ""
     live: bool = True
     tally: Tally | None = None
+    passage: Passage | None = None
+    end: int = 0
+    named: tuple[int, ...] | None = None
+
+    @property
+    def closes(self) -> bool:
+        """Whether it is the last of those that were read together."""
+        return self.passage is None or self.end == len(self.passage.block.data)
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """What a line says, perhaps together with lines before it.
 
     Attributes:
@@ -63,7 +109,7 @@ class Match:
     lines: tuple[str, ...]
     is_name: bool = False
     fid: Id | None = None
-    groups: Mapping[str, Capture] = field(default_factory=dict)
+    groups: Mapping[str, Capture] = NO_GROUPS
 
 
 class Matcher(Protocol):
@@ -72,10 +118,12 @@ class Matcher(Protocol):
     Attributes:
         problems: what the user should know although the patterns work.
         dating: what is noticed about timestamps.
+        sieve: picks the lines that are worth a `match`.
     """
 
     problems: tuple[Problem, ...]
     dating: Dating
+    sieve: Sieve
 
     def match(self, line: Line, now: float) -> Match | None:
         """Return whom a line blames; None for an innocent line.
@@ -111,27 +159,3 @@ class Matcher(Protocol):
 
         Other keys are not looked at; what is damaged is left out with a warning.
         """
-
-
-class Blank:
-    """A filter without any pattern: nobody is to blame."""
-
-    problems: tuple[Problem, ...] = ()
-
-    def __init__(self) -> None:
-        self.dating = Dating()
-
-    def match(self, line: Line, now: float) -> Match | None:
-        """Return None, see `Matcher`."""
-        return None
-
-    def when(self, line: str, now: float) -> float | None:
-        """Return None, see `Matcher`."""
-        return None
-
-    def memory(self) -> Mapping[str, str]:
-        """Return nothing, see `Matcher`."""
-        return {}
-
-    def recall(self, texts: Mapping[str, str]) -> None:
-        """Do nothing, see `Matcher`."""

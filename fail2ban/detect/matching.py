@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 #: Lines that are handed over at once, and characters of them.
 LINES, SIZE = 256, 256 * 1024
 #: Seconds after which the main thread leaves the rest of a chunk for later.
-SLICE = 0.05
+SLICE = 0.005
 #: Seconds between two complaints about lines that take too long.
 QUIET = 60.0
 #: Characters of a line that a complaint shows.

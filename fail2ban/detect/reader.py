@@ -72,7 +72,6 @@ class LogReader:
     For whoever watches, on any thread, these are counted since the start:
 
     Attributes:
-        lines: that were taken from the source.
         matches: that were found on them.
         timeless: of those, which had no timestamp, so do not count.
         last_line, last_match: when the last one was taken or found, seconds since the
@@ -97,7 +96,6 @@ class LogReader:
     done: Callable[[Mapping[str, str]], object] = _nothing
     memory: Callable[[], Mapping[str, str]] = dict
     dating: Dating = field(default_factory=Dating)
-    lines: int = field(default=0, init=False)
     matches: int = field(default=0, init=False)
     timeless: int = field(default=0, init=False)
     last_line: float = field(default=0.0, init=False)
@@ -106,12 +104,18 @@ class LogReader:
     _chunks: Chunks = field(default_factory=Chunks, init=False, repr=False)
     _revision: int = field(default=-1, init=False, repr=False)
     _begun: bool = field(default=False, init=False, repr=False)
+    _lines: int = field(default=0, init=False, repr=False)
     _seen: float = field(default=0.0, init=False, repr=False)
     _marks: Mapping[str, str] | None = field(default=None, init=False, repr=False)
     _warned: OrderedDict[str, None] = field(default_factory=OrderedDict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._matching = Matching(self.jail, self.main)
+
+    @property
+    def lines(self) -> int:
+        """How many lines were taken from the source, also those that were passed over."""
+        return self._lines + self.source.lines
 
     @property
     def given_up(self) -> int:
@@ -152,14 +156,13 @@ class LogReader:
                 self._batch = None
                 self._finish()
                 return
-            self._note(len(self._chunks.lines))
+            self._note()
 
-    def _note(self, count: int) -> None:
-        """Note that so many lines have been taken, for a start or some more."""
+    def _note(self) -> None:
+        """Note that lines have been taken, for a start or some more."""
         if not self._begun:
             self._begun = True
             self.begin()
-        self.lines += count
         self.last_line, self._seen = self.clock(), self.ticks()
 
     def _finish(self) -> None:
@@ -181,11 +184,13 @@ class LogReader:
         What was taken from the old one is still dealt with.
         """
         self.source.close()
+        self._lines += self.source.lines
         self.source, self._batch, self._revision, self._marks = source, None, -1, None
 
     def use(self, filter: Matcher) -> None:
         """Have the lines to come matched by another filter; called while it is paused."""
         self.match, self.memory, self.dating = filter.match, filter.memory, filter.dating
+        self.source.use(filter.sieve)
 
     def resume(self, number: int, failure: Failure) -> None:
         """Find out what a failure comes to that an earlier run has deferred.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from fail2ban.detect.pieces import SKIPPED, Piece, Report, compile_pieces, cut
 from fail2ban.records import Problem, Sourced, UseDns
@@ -98,6 +99,7 @@ def target(name: str) -> tuple[str, str]:
     return (GROUP_OF.get(found[2], found[2]), found[1]) if found else (name, "")
 
 
+@lru_cache(maxsize=512)  # many sections have the same patterns
 def _compile(text: str, usedns: UseDns, multiline: bool) -> tuple[re.Pattern[str], list[str]]:
     """Return the compiled pattern and what the user should know about it.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from fail2ban.detect.copies import PATIENCE, Recovery
 from fail2ban.detect.encoding import Encoding
+from fail2ban.detect.lines import Block
 from fail2ban.detect.logfile import SHARE
 from fail2ban.detect.marks import Mark
 from fail2ban.detect.track import Track
@@ -39,19 +40,19 @@ class Remains:
         self._track.go(mark.begun)
         self._recovery = Recovery(mark.path, now if expected else now - PATIENCE)
 
-    def poll(self, now: float) -> Iterator[str]:
-        """Yield the next lines; the last one also if it has no newline."""
+    def poll(self, now: float) -> Iterator[Block]:
+        """Yield the next lines, a block at a time; the last one also if it has no newline."""
         self.backlog = False
         for _ in range(SHARE):
             data = self._recovery.read(self._track.here, now)
             if data is None:
                 self.is_over = True
-                yield from self._track.lines.finish()
+                yield self._track.lines.finish()
                 self._report()
                 return
             if not data:
                 return
-            yield from self._track.take(data, self._track.here.written, self._mark.path, now)
+            yield self._track.take(data, self._track.here.written, self._mark.path, now)
         self.backlog = True
 
     def mark(self) -> Mark:

@@ -10,8 +10,9 @@ Source: jail-conf.md section 6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from fail2ban.detect.encoding import Encoding
 from fail2ban.detect.lines import LINE_LIMIT
@@ -38,6 +39,14 @@ PLACES = 4
 Read = Callable[[int, int], bytes]
 #: Returns when a line was written, in seconds since the epoch; None: nobody knows.
 When = Callable[[str], float | None]
+#: When some lines were written, each as `When` says.
+Times = list[float | None]
+#: Calls what finds out when some lines were written, where that can be interrupted.
+AtOnce = Callable[[Callable[[], Times]], Times]
+
+
+def _here(work: Callable[[], Times]) -> Times:
+    return work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +55,23 @@ class Since:
 
     Attributes:
         moment: returns it, in seconds since the epoch.
-        when: of a line; called on the thread that reads the log.
+        when: of a line; called as `at_once` says.
+        at_once: to go to another thread for each line would take longer than all
+            the rest. By itself it stays on the thread that reads the log.
     """
 
     moment: Callable[[], float]
     when: When
+    at_once: AtOnce = _here
 
 
 def first_at(
-    read: Read, size: int, moment: float, when: When, encoding: Encoding | None = None
+    read: Read,
+    size: int,
+    moment: float,
+    when: When,
+    encoding: Encoding | None = None,
+    at_once: AtOnce = _here,
 ) -> int:
     """Return the offset of a line such that all before it were written before `moment`.
 
@@ -65,13 +82,14 @@ def first_at(
         read: as `os.pread` does from the file.
         size: bytes of the file that are searched; no later offset is returned.
         encoding: of the file, settled; None: UTF-8.
+        at_once: see `Since`.
 
     Raises:
         OSError: `read` does.
     """
     if size <= SMALL:
         return 0
-    return _Search(read, size, moment - SLACK, when, encoding or Encoding()).run()
+    return _Search(read, size, moment - SLACK, when, encoding or Encoding(), at_once).run()
 
 
 class _Search:
@@ -83,10 +101,16 @@ class _Search:
     """
 
     def __init__(
-        self, read: Read, size: int, moment: float, when: When, encoding: Encoding
+        self,
+        read: Read,
+        size: int,
+        moment: float,
+        when: When,
+        encoding: Encoding,
+        at_once: AtOnce,
     ) -> None:
         self._read, self._size, self._encoding = read, size, encoding
-        self._moment, self._when = moment, when
+        self._moment, self._when, self._at_once = moment, when, at_once
         self.begin, self.end = 0, size
 
     def run(self) -> int:
@@ -114,12 +138,13 @@ class _Search:
         """
         stamps: list[float] = []
         behind = place
-        for number, (line, end) in enumerate(self._lines(place), 1):
-            if (stamp := self._date(line)) is not None:
-                stamps.append(stamp)
-                behind = end
-            if len(stamps) == DATED or number == TRIED:
-                break
+        lines = islice(self._lines(place), TRIED)
+        # A few at a time: of lines without a date each takes long.
+        while len(stamps) < DATED and (some := list(islice(lines, DATED))):
+            for (_, end), stamp in zip(some, self._dates(some), strict=True):
+                if stamp is not None and len(stamps) < DATED:
+                    stamps.append(stamp)
+                    behind = end
         return (max(stamps), behind) if stamps else None
 
     def _lines(self, place: int) -> Iterator[tuple[bytes, int]]:
@@ -132,6 +157,11 @@ class _Search:
             if number:  # the first is the end of a line, or perhaps a whole one
                 yield line, place
 
-    def _date(self, line: bytes) -> float | None:
+    def _dates(self, lines: Sequence[tuple[bytes, int]]) -> Times:
+        texts = [self._short(line) for line, _ in lines]
+        return self._at_once(lambda: [None if one is None else self._when(one) for one in texts])
+
+    def _short(self, line: bytes) -> str | None:
+        """Return the text of a line; None of one that counts as undated."""
         line = self._encoding.without_nuls(line)
-        return self._when(self._encoding.text(line)[0]) if len(line) <= LONGEST else None
+        return self._encoding.text(line)[0] if len(line) <= LONGEST else None

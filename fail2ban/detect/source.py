@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from fail2ban.detect.match import Line
+from fail2ban.detect.sieve import Sieve
 
 
 class Source(Protocol):
@@ -16,15 +17,23 @@ class Source(Protocol):
         revision: changes when `paths` does.
         notifies: it wakes the reader itself; nobody has to look whether there
             are new lines.
+        lines: that were read so far, also those that were passed over.
     """
 
     revision: int
     notifies: bool
+    lines: int
 
     def poll(self) -> Iterator[Line]:
         """Yield the lines that were completed since the last call.
 
         What was not taken from the iterator is lost, so take all or come back to it.
+        """
+
+    def use(self, sieve: Sieve) -> None:
+        """Pass over what a sieve does not pick, from now on, as far as that pays.
+
+        Called while nobody polls.
         """
 
     def marks(self) -> Mapping[str, str]:

@@ -15,9 +15,8 @@ January or in February. So the templates are kept in an order that is learned:
    smaller weight (hits, by the distance from the beginning of the line) or was not
    used for `_FORGOTTEN` seconds.
 
-What is learned is one counter, place and time for each template. `find` changes it
-at the very end, each change by one assignment that leaves things usable: a search
-that is interrupted anywhere has learned all, some or nothing of its line.
+What is learned is one counter, place and time for each template. `find` changes
+nothing; whoever knows that a line is one to learn from says so (`learn`).
 
 Source: jail-conf.md sections 8.1, 8.4 and 8.5; section 16 item 21 for ISO8601.
 """
@@ -32,6 +31,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from fail2ban.detect import memory
+from fail2ban.detect.factors import Cut
 from fail2ban.detect.templates import DEFAULTS, Pattern, Template, expand, form_of, means_iso
 from fail2ban.records import Problem, Sourced
 
@@ -47,11 +47,14 @@ class Stamp(NamedTuple):
     Attributes:
         start, end: `line[start:end]` is to be cut out of the line.
         time: seconds since the epoch; None where no date is expected.
+        template: what found it, at `place`.
     """
 
     start: int
     end: int
     time: float | None
+    template: Template | None = None
+    place: int = 0
 
 
 class _Learned(NamedTuple):
@@ -103,8 +106,18 @@ class StampFinder:
         """All templates in the order that was learned."""
         return (*self._order, self._none) if self._none else tuple(self._order)
 
+    @property
+    def cut(self) -> Cut:
+        """Where in a line a timestamp may be cut out."""
+        if not self._order:
+            return Cut.NOTHING
+        in_front = all(template.form.in_front for template in self._order)
+        return Cut.FRONT if in_front else Cut.ANYWHERE
+
     def find(self, line: str, now: float) -> Stamp | None:
         """Return the timestamp of a line; None where it has none.
+
+        It may be interrupted anywhere, and learns nothing.
 
         Args:
             now: seconds since the epoch; places timestamps without a year.
@@ -112,7 +125,7 @@ class StampFinder:
         if now >= self._until:
             self._renew(now)
         if not (winner := self._search(line)):
-            return self._expected_nothing()
+            return Stamp(0, 0, None, self._none) if self._none else None
         template, found = winner
         try:
             moment = template.moment(found, now, self._zone)
@@ -122,8 +135,22 @@ class StampFinder:
         start, end = found.span(template.form.cut)
         if start < 0:  # the group that was to be cut out took no part
             start, end = found.span()
-        self._learn(template, found.start(), now)
-        return Stamp(start, end, moment)
+        return Stamp(start, end, moment, template, found.start())
+
+    def learn(self, stamp: Stamp, now: float) -> None:
+        """Learn from a line in which `find` has found this."""
+        if (template := stamp.template) is None:
+            return
+        if template is self._none:
+            template.hits += 1
+            return
+        as_before = template is self._last and stamp.place == template.place
+        template.place = stamp.place
+        template.used = now
+        template.hits += 1
+        self._last = template
+        if not as_before and template is not self._order[0]:
+            self._order = self._moved(template, now)
 
     def memory(self) -> str:
         """Return what was learned as a text, see `Matcher`; empty for nothing."""
@@ -185,15 +212,6 @@ class StampFinder:
             return self._order
         return [last, *[template for template in self._order if template is not last]]
 
-    def _learn(self, template: Template, place: int, now: float) -> None:
-        as_before = template is self._last and place == template.place
-        template.place = place
-        template.used = now
-        template.hits += 1
-        self._last = template
-        if not as_before and template is not self._order[0]:
-            self._order = self._moved(template, now)
-
     def _moved(self, template: Template, now: float) -> list[Template]:
         order = self._order
         old = order.index(template)
@@ -204,12 +222,6 @@ class StampFinder:
                 rest = [t for t in order if t is not template]
                 return [*rest[:new], template, *rest[new:]]
         return order
-
-    def _expected_nothing(self) -> Stamp | None:
-        if not self._none:
-            return None
-        self._none.hits += 1
-        return Stamp(0, 0, None)
 
     def _renew(self, now: float) -> None:
         """Learn the years of a decade that has come near; compiled forms are kept meanwhile."""

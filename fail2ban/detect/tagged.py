@@ -13,18 +13,21 @@ Source: jail-conf.md sections 7 and 8.6, and items 2, 10, 11 and 12 of section 1
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from fail2ban.detect import memory
 from fail2ban.detect.budget import Allowance, OutOfTime, limited
+from fail2ban.detect.compiled import Cache
 from fail2ban.detect.connections import Connections, Outcome, Verdict
 from fail2ban.detect.dating import Dating
-from fail2ban.detect.groups import captured
+from fail2ban.detect.encoding import Encoding
 from fail2ban.detect.identity import NoAddress
 from fail2ban.detect.linebuffer import LineBuffer
 from fail2ban.detect.linetimes import LineTimes
-from fail2ban.detect.match import Line, Match
+from fail2ban.detect.match import Line, Match, Passage
+from fail2ban.detect.prefilter import Prefilter, prefilter
+from fail2ban.detect.sieve import Sieve
 from fail2ban.detect.stamps import Stamp, StampFinder
 from fail2ban.detect.tagpatterns import Found, Patterns, Sight
 from fail2ban.errors import ConfigError
@@ -33,8 +36,7 @@ from fail2ban.records import FilterSettings, Problem
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A failregex that matched a line.
 
     Attributes:
@@ -48,8 +50,7 @@ class Hit:
     match: Match | None
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
+class Examination(NamedTuple):
     """All that was found out about a line, for whoever tests patterns.
 
     Attributes:
@@ -73,18 +74,22 @@ class TaggedFilter:
     Args:
         doubting: doubt the timestamps of lines that are new, see `LineTimes`.
             False: take them as they are, for whoever reads samples.
+        cache: keeps what is compiled for the sieve.
 
     Attributes:
         problems: what the user should know although the filter works.
         patterns: in the order that numbers of an `Examination` speak of.
         stamps: what finds the timestamps.
         dating: what is noticed about them.
+        sieve: see `Matcher`.
 
     Raises:
         ConfigError: nothing usable is left; holds all that was found wrong.
     """
 
-    def __init__(self, settings: FilterSettings, doubting: bool = True) -> None:
+    def __init__(
+        self, settings: FilterSettings, doubting: bool = True, cache: Cache | None = None
+    ) -> None:
         self._section, self._usedns = settings.section, settings.usedns
         found: list[Problem] = []
         self.stamps = _finder(settings, found.append)
@@ -101,12 +106,30 @@ class TaggedFilter:
         self._connections = Connections(settings.usedns, settings.section)
         self._times = LineTimes(settings.section, doubting)
         self._warned = False
+        self._cache = cache
+        self.sieve = Sieve(self._prepare)
 
     def match(self, line: Line, now: float) -> Match | None:
         """Return whom a line blames, see `Matcher`."""
-        for hit in self.examine(line, now, every=False).hits:
+        named = None
+        if line.passage is not None and line.passage.names is self.sieve:
+            named = line.named
+        if named is not None and self._say_nothing(named):
+            if line.closes:
+                self._witness(line, now)
+            return None
+        for hit in self.examine(line, now, every=False, named=named).hits:
             return hit.match if hit.verdict == "failure" else None
         return None
+
+    def _say_nothing(self, named: tuple[int, ...]) -> bool:
+        """Tell whether it makes no difference if some failregex, and no others, match.
+
+        A login that succeeds only matters on a connection that is known.
+        """
+        if not named:
+            return True
+        return not self._connections and self.patterns.farewells.issuperset(named)
 
     def when(self, line: str, now: float) -> float | None:
         """Return what the timestamp of a line says, see `Matcher`."""
@@ -117,7 +140,10 @@ class TaggedFilter:
         except OutOfTime:
             self._allowance.exceeded()
             return None
-        return stamp.time if stamp else None
+        if stamp is None:
+            return None
+        finder.learn(stamp, now)
+        return stamp.time
 
     def memory(self) -> Mapping[str, str]:
         """Return what later lines depend on, see `Matcher`."""
@@ -143,12 +169,22 @@ class TaggedFilter:
             {key: text for key, text in texts.items() if key.startswith(connections)}
         )
 
-    def examine(self, line: Line, now: float, every: bool = True) -> Examination:
+    def _prepare(self, encoding: Encoding) -> Prefilter | None:
+        """Return what finds the lines that a failregex may match."""
+        if self._settings.maxlines > 1:
+            return None  # a match may begin, or be ended, by any line
+        patterns = [pattern.regex for pattern in self.patterns.failregex]
+        return prefilter(patterns, self.stamps.cut, encoding, self.patterns.prefix, self._cache)
+
+    def examine(
+        self, line: Line, now: float, every: bool = True, named: Sequence[int] | None = None
+    ) -> Examination:
         """Find out all about a line, and remember what lines after it need.
 
         Args:
             now: seconds since the epoch.
             every: try all failregex; the daemon stops at the first that matches.
+            named: those that may match, in order; None: any may.
 
         Raises:
             OutOfTime: see `Matcher`; says which pattern took too long.
@@ -156,25 +192,62 @@ class TaggedFilter:
         self.patterns.trying = None
         try:
             seconds = self._allowance.seconds
-            stamp, sight = limited(seconds, self._look, line, now, every)
+            stamp, sight = limited(seconds, self._look, line, now, every, named)
         except OutOfTime as error:
             self._allowance.exceeded()
             self._buffer.keep(())
             raise OutOfTime(self._blame()) from error
-        if stamp is None:
-            self.dating.undated += line.time is None
-        elif stamp.time is not None:
+        self._note(line, stamp, now)
+        if sight.reached:
+            self._buffer.keep(sight.others)
+        hits = self._hits(line, stamp, sight, now) if sight.found else ()
+        if stamp and (line.closes or any(hit.verdict != "nofail" for hit in hits)):
+            self.stamps.learn(stamp, now)
+        return Examination(stamp, sight, hits)
+
+    def _look(
+        self, line: Line, now: float, every: bool, named: Sequence[int] | None
+    ) -> tuple[Stamp | None, Sight]:
+        stamp = self.stamps.find(line.text, now) if line.time is None else None
+        text = line.text[: stamp.start] + line.text[stamp.end :] if stamp else line.text
+        return stamp, self.patterns.look(text, line.stamp + line.text, self._buffer, every, named)
+
+    # Timestamps ---------------------------------------------------------------
+
+    def _witness(self, line: Line, now: float) -> None:
+        """Take note of the timestamp of a line that no pattern matches."""
+        try:
+            stamp = limited(self._allowance.seconds, self.stamps.find, line.text, now)
+        except OutOfTime:
+            self._allowance.exceeded()
+            return
+        self._note(line, stamp, now)
+        if stamp:
+            self.stamps.learn(stamp, now)
+
+    def _note(self, line: Line, stamp: Stamp | None, now: float) -> None:
+        """Take note of the timestamp of a line, for those after it."""
+        self.dating.undated += stamp is None and line.time is None
+        if stamp is not None and stamp.time is not None:
             self._times.note(stamp.time)
             if line.live:
                 self.dating.offset = now - stamp.time
-        if sight.reached:
-            self._buffer.keep(sight.others)
-        return Examination(stamp, sight, self._hits(line, stamp, sight, now))
+        elif line.passage is not None:
+            self._look_back(line.passage, line.end, now)
+        if line.passage is not None:
+            line.passage.seen = max(line.passage.seen, line.end)
 
-    def _look(self, line: Line, now: float, every: bool) -> tuple[Stamp | None, Sight]:
-        stamp = self.stamps.find(line.text, now) if line.time is None else None
-        text = line.text[: stamp.start] + line.text[stamp.end :] if stamp else line.text
-        return stamp, self.patterns.look(text, line.stamp + line.text, self._buffer, every)
+    def _look_back(self, passage: Passage, end: int, now: float) -> None:
+        """Take note of the last timestamp before a line without one, if it was passed over."""
+        for text in passage.before(end):
+            try:
+                stamp = limited(self._allowance.seconds, self.stamps.find, text, now)
+            except OutOfTime:
+                self._allowance.exceeded()
+                continue
+            if stamp is not None and stamp.time is not None:
+                self._times.note(stamp.time)
+                return
 
     def _blame(self) -> str:
         """Say what took too long."""
@@ -184,32 +257,35 @@ class TaggedFilter:
         return f"[{self._section}] looking for the timestamp of a line takes too long"
 
     def _hits(self, line: Line, stamp: Stamp | None, sight: Sight, now: float) -> tuple[Hit, ...]:
-        hits: list[Hit] = []
-        connections = self._connections
-        for found in sight.found:
-            outcome = self._outcome(connections, found, sight, now)
-            match = self._match(outcome, line, stamp, now) if outcome else None
-            hits.append(Hit(found.number, outcome.verdict if outcome else "nobody", match))
-            connections = Connections(self._usedns)
+        """Judge what matched; only the first changes what is known of connections."""
+        hits = [self._hit(self._connections, sight.found[0], line, stamp, sight, now)]
+        for found in sight.found[1:]:
+            hits.append(self._hit(Connections(self._usedns), found, line, stamp, sight, now))
         return tuple(hits)
 
-    def _outcome(
-        self, connections: Connections, found: Found, sight: Sight, now: float
-    ) -> Outcome | None:
-        lines = tuple(line.shown for line in sight.taken)
+    def _hit(
+        self,
+        connections: Connections,
+        found: Found,
+        line: Line,
+        stamp: Stamp | None,
+        sight: Sight,
+        now: float,
+    ) -> Hit:
+        lines = tuple([line.shown for line in sight.taken])
         try:
-            return connections.add(captured(sight.prefix, found.match), lines, now)
+            outcome = connections.add(self.patterns.captured(sight.prefix, found), lines, now)
         except NoAddress as error:
-            if not self._warned:
-                origin = self.patterns.failregex[found.number].source.origin
-                log.warning(
-                    "[%s] failregex at %s: %s; such lines blame nobody",
-                    self._section,
-                    origin,
-                    error,
-                )
-            self._warned = True
-            return None
+            self._warn_of(error, found)
+            return Hit(found.number, "nobody", None)
+        return Hit(found.number, outcome.verdict, self._match(outcome, line, stamp, now))
+
+    def _warn_of(self, error: NoAddress, found: Found) -> None:
+        if not self._warned:
+            origin = self.patterns.failregex[found.number].source.origin
+            text = "[%s] failregex at %s: %s; such lines blame nobody"
+            log.warning(text, self._section, origin, error)
+        self._warned = True
 
     def _match(self, outcome: Outcome, line: Line, stamp: Stamp | None, now: float) -> Match | None:
         if not (identity := outcome.identity):

@@ -7,14 +7,14 @@ Source: jail-conf.md sections 7.2, 7.3 and 16 (item 2).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from fail2ban.detect.groups import Groups, certain, together
 from fail2ban.detect.linebuffer import LineBuffer, Seen, window
 from fail2ban.detect.regextags import compile_tagged, names_somebody
 from fail2ban.errors import ConfigError
-from fail2ban.records import FilterSettings, Problem, Sourced
+from fail2ban.records import Capture, FilterSettings, Problem, Sourced
 
 
 class Pattern(NamedTuple):
@@ -23,6 +23,7 @@ class Pattern(NamedTuple):
     option: str
     source: Sourced
     regex: re.Pattern[str]
+    groups: Groups
 
 
 class Found(NamedTuple):
@@ -36,8 +37,7 @@ class Found(NamedTuple):
     match: re.Match[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(NamedTuple):
     """What the patterns see in a line.
 
     Attributes:
@@ -59,6 +59,11 @@ class Sight:
     others: tuple[Seen, ...] = ()
 
 
+def _is_farewell(pattern: Pattern) -> bool:
+    marks = {"mlfgained", "mlfforget"}
+    return marks <= pattern.regex.groupindex.keys() and marks <= certain(pattern.regex)
+
+
 class Patterns:
     """The patterns of one section. Used on one thread at a time.
 
@@ -66,6 +71,8 @@ class Patterns:
 
     Attributes:
         trying: the pattern that is searched for at the moment, or was last.
+        farewells: the failregex of logins that succeed, and of which nothing need be
+            remembered: they only matter to a connection that is known.
 
     Raises:
         ConfigError: no failregex is left, or prefregex cannot be used.
@@ -84,6 +91,9 @@ class Patterns:
             if self._names_somebody(pattern)
         )
         self.ignoreregex = self._compile("ignoreregex", settings.ignoreregex)
+        self.farewells = frozenset(
+            number for number, pattern in enumerate(self.failregex) if _is_farewell(pattern)
+        )
         self.problems = tuple(found)
         self._check()
 
@@ -93,7 +103,7 @@ class Patterns:
         for source in sources:
             regex = compile_tagged(source, section, option, self._report, usedns, self._multiline)
             if regex:
-                patterns.append(Pattern(option, source, regex))
+                patterns.append(Pattern(option, source, regex, Groups(regex)))
                 self._warn_of_empty(patterns[-1])
         return tuple(patterns)
 
@@ -126,13 +136,26 @@ class Patterns:
         if none_works or (settings.prefregex and not self._prefix):
             raise ConfigError(self.problems)
 
-    def look(self, text: str, shown: str, buffer: LineBuffer, every: bool = False) -> Sight:
+    @property
+    def prefix(self) -> re.Pattern[str] | None:
+        """What must match before any failregex is tried."""
+        return self._prefix.regex if self._prefix else None
+
+    def look(
+        self,
+        text: str,
+        shown: str,
+        buffer: LineBuffer,
+        every: bool = False,
+        named: Sequence[int] | None = None,
+    ) -> Sight:
         """Find out what a line says, together with those of `buffer`; change nothing.
 
         Args:
             text: the line without its timestamp.
             shown: the line for evidence.
             every: try all failregex, not only until one matches.
+            named: the failregex that may match, in order; None: any may.
         """
         if 0 < len(self.ignoreregex) < len(self.failregex) - 2:
             # They are fewer, so asking them first is cheap.
@@ -144,18 +167,36 @@ class Patterns:
             if not prefix:
                 return Sight(text)
             text = prefix.groupdict().get("content") or text
-        return self._fail(prefix, Seen(text, shown), buffer, every)
+        numbers = range(len(self.failregex)) if named is None else named
+        return self._fail(prefix, Seen(text, shown), buffer, every, numbers)
+
+    def captured(self, prefix: re.Match[str] | None, found: Found) -> dict[str, Capture]:
+        """Return what prefregex and a failregex captured, by lower-case name.
+
+        The later overrides the earlier, also with an empty text.
+        """
+        groups = self.failregex[found.number].groups
+        texts, varied = groups.of(found.match), groups.varied
+        if prefix and self._prefix:
+            texts = {**self._prefix.groups.of(prefix), **texts}
+            varied = varied or self._prefix.groups.varied
+        return together(texts) if varied else dict(texts)
 
     def _fail(
-        self, prefix: re.Match[str] | None, seen: Seen, buffer: LineBuffer, every: bool
+        self,
+        prefix: re.Match[str] | None,
+        seen: Seen,
+        buffer: LineBuffer,
+        every: bool,
+        numbers: Sequence[int],
     ) -> Sight:
         """Try the failregex, and the ignoreregex on what the first of them takes."""
         view = buffer.with_line(seen)
         found: list[Found] = []
         taken: tuple[Seen, ...] = ()
         others, text = view.lines, view.text
-        for number, pattern in enumerate(self.failregex):
-            if not (match := self._search(pattern, text)):
+        for number in numbers:
+            if not (match := self._search(self.failregex[number], text)):
                 continue
             found.append(Found(number, match))
             if len(found) > 1:

@@ -8,10 +8,9 @@ complete yet: nothing has come of that line so far.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 from fail2ban.detect.encoding import UTF8, Encoding
-from fail2ban.detect.lines import LINE_LIMIT, LineSplitter
+from fail2ban.detect.lines import LINE_LIMIT, Block, LineSplitter
 from fail2ban.detect.position import Position
 
 log = logging.getLogger(__name__)
@@ -52,8 +51,8 @@ class Track:
         else:
             self.go(self.here)
 
-    def take(self, data: bytes, written: int, path: str, now: float) -> Iterator[str]:
-        """Yield the lines that the next bytes complete.
+    def take(self, data: bytes, written: int, path: str, now: float) -> Block:
+        """Return the lines that the next bytes complete.
 
         Args:
             written: a modification time at which the file had them, nanoseconds.
@@ -65,10 +64,9 @@ class Track:
         if not lines.encoding.is_settled:
             lines.encoding = lines.encoding.settle(self.here.head)
         overlong, undecodable = lines.overlong, lines.undecodable
-        texts = lines.feed(data)
+        block = lines.feed(data)
         if lines.unended <= len(data):
             self.begun = self.here.before(lines.unended, tail)
-        yield from texts
         if overlong == 0 and lines.overlong:
             log.warning(
                 "%s: a line is longer than %d bytes; what exceeds that is left out of"
@@ -78,6 +76,7 @@ class Track:
             )
         if lines.undecodable > undecodable:
             self._complain(path, now)
+        return block
 
     @property
     def line_start(self) -> int:

@@ -13,15 +13,18 @@ import errno
 import logging
 import os
 import select
+import stat
 import threading
 from collections.abc import Iterable
 
 from inotify_simple import INotify, flags
 
+from fail2ban.detect.mounts import is_local
+
 log = logging.getLogger(__name__)
 
 _OF_FILE = flags.MODIFY | flags.ATTRIB | flags.MOVE_SELF | flags.DELETE_SELF
-_OF_DIRECTORY = flags.CREATE | flags.MOVED_TO | flags.ONLYDIR
+_OF_DIRECTORY = flags.CREATE | flags.MOVED_TO | flags.MOVE_SELF | flags.DELETE_SELF | flags.ONLYDIR
 #: What a path may be without our minding: it is waited for.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG)
 
@@ -30,6 +33,11 @@ class Waker:
     """Waits for one reader.
 
     Belongs to the reader's thread; only `wake` may be called on another.
+
+    Attributes:
+        suffices: whatever happens to what is watched ends the wait: polling is needed
+            for the rest of this world only. Never where something is waited for that is
+            not there, reached through a symbolic link, or on a network.
     """
 
     def __init__(self) -> None:
@@ -40,7 +48,7 @@ class Waker:
         self._poll = select.poll()
         self._poll.register(self._wakeups, select.POLLIN)
         self._watched: set[int] = set()
-        self._degraded = False
+        self._degraded = self.suffices = False
         self._closed = False
         self._inotify = self._start()
 
@@ -53,7 +61,8 @@ class Waker:
         if self._inotify is None:
             return
         kept: set[int] = set()
-        for path in paths:
+        wanted = list(paths)
+        for path in wanted:
             # The directory first: a file that appears in between is not missed.
             kept |= self._add(self._inotify, os.path.dirname(path) or ".", _OF_DIRECTORY)
             kept |= self._add(self._inotify, path, _OF_FILE)
@@ -62,6 +71,8 @@ class Waker:
             with contextlib.suppress(OSError):
                 self._inotify.rm_watch(descriptor)
         self._watched = kept
+        # Asked last: what was there when its watch began may be gone by now.
+        self.suffices = not self._degraded and all(map(_is_sure, wanted))
 
     def wait(self, seconds: float) -> None:
         """Return after that time, or as soon as something changed or `wake` was called.
@@ -117,3 +128,13 @@ class Waker:
         if not self._degraded:
             log.info("inotify is not fully available (%s): logs are only polled", error.strerror)
         self._degraded = True
+
+
+def _is_sure(path: str) -> bool:
+    """Tell whether nothing can happen to a file that inotify does not tell of."""
+    try:
+        real, status = os.path.realpath(path, strict=True), os.stat(path)
+    except OSError:
+        return False
+    is_itself = real == os.path.abspath(path) and stat.S_ISREG(status.st_mode)
+    return is_itself and is_local(real)

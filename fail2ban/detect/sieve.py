@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which lines of a block are worth a closer look.
+
+Most lines of a log are innocent, and most of those can be told at once: no pattern
+can match. The sieve lets the others through, each with the numbers of the patterns
+that may match; those decide. What is passed over is never decoded, and no object is
+made of it.
+
+The last line of a block always comes through, if only for its timestamp: so a filter
+that learns from lines learns from each one of a log that is watched, and from one in
+many of a backlog, whether or not there is anything to pass over (promise D1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from fail2ban.detect.encoding import Encoding
+from fail2ban.detect.lines import Block
+from fail2ban.detect.match import Line, Passage, Tally
+from fail2ban.detect.prefilter import ANY, Prefilter
+
+#: Makes what finds the lines in a text of an encoding; None: any line may match.
+Prepare = Callable[[Encoding], Prefilter | None]
+
+
+class Sieve:
+    """Picks lines for one filter. Used on one thread at a time.
+
+    Args:
+        prepare: called before anything is picked, and again for another encoding.
+    """
+
+    def __init__(self, prepare: Prepare | None = None) -> None:
+        self._prepare = prepare
+        self._prefilter: Prefilter | None = None
+
+    def settle(self, encoding: Encoding) -> None:
+        """Get ready for lines of an encoding; what is in the works is not disturbed."""
+        self._prefilter = self._prepare(encoding) if self._prepare else None
+
+    def pick(self, block: Block, live: bool = True, tally: Tally | None = None) -> Iterator[Line]:
+        """Yield the lines that some pattern may match, and the last one."""
+        if self._prefilter is None:
+            return self._all(block, live, tally)
+        return self._picked(block, self._prefilter.hits(block.data), live, tally)
+
+    def _all(self, block: Block, live: bool, tally: Tally | None) -> Iterator[Line]:
+        passage, last = Passage(block, self), block.count
+        passage.seen = len(block.data)  # nothing is passed over
+        for number, text in enumerate(block, 1):
+            end = len(block.data) if number == last else 0
+            yield Line(text, None, "", live, tally, passage, end)
+
+    def _picked(
+        self, block: Block, hits: list[tuple[int, int]], live: bool, tally: Tally | None
+    ) -> Iterator[Line]:
+        passage, text, begin_of = Passage(block, self), block.text, block.begin_of
+        for end, named in _by_line(hits, len(block.data)):
+            yield Line(text(begin_of(end), end), None, "", live, tally, passage, end, named)
+
+
+def _by_line(
+    hits: Iterable[tuple[int, int]], last: int
+) -> Iterator[tuple[int, tuple[int, ...] | None]]:
+    """Yield where each line ends that was hit, or is the last, and which patterns may match."""
+    end = 0
+    named: tuple[int, ...] | None = ()
+    for place, number in hits:
+        if place != end:
+            if end:
+                yield end, named
+            end, named = place, ()
+        if named is not None:
+            named = None if number == ANY else (*named, number)
+    if end:
+        yield end, named
+    if end != last:
+        yield last, ()

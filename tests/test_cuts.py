@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is said of where timestamps stand holds for every timestamp that is found."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fail2ban.detect.cuts import common, cuts_of
+from fail2ban.detect.factors import Cut
+from fail2ban.detect.templates import DEFAULTS, expand, form_of
+
+LAST_YEAR = 2029
+MOMENTS = [
+    "2026-11-22T05:00:00Z",
+    "2026-11-22 05:00:00,123 +0100",
+    "Sun Nov 22 05:00:00 2026",
+    "+0100 Nov 22 05:00:00",
+    "22/Nov/2026:05:00:00 +0000",
+    "<11/22/26@05:00:00>",
+    "Nov-22-26 05:00:00",
+    "1700000000.123",
+    "@40000000433225833b6e1a8c",
+    "20261122T050000",
+]
+
+
+def cut_of(*datepatterns: str) -> Cut:
+    forms = [form_of(p.text, LAST_YEAR) for one in datepatterns for p in expand(one)]
+    return common((form.regex, form.cut) for form in forms)
+
+
+@pytest.mark.parametrize(
+    ("datepattern", "cut"),
+    [
+        ("{DEFAULT}", Cut.WORDS),
+        ("{DATE}", Cut.WORDS),
+        ("{^LN-BEG}", Cut.FRONT),
+        ("^%Y-%m-%d", Cut.NOTHING),
+        ("{^LN-BEG}%Y-%m-%d", Cut.FRONT),
+        ("%Y-%m-%d", Cut.WORDS),
+        ("%Y-%m-%d>", Cut.ANYWHERE),
+        ("%Y-%m-%d**", Cut.ANYWHERE),
+        ("{UNB}%Y-%m-%d", Cut.ANYWHERE),
+        (r"^[^\[]*\[({DATE})", Cut.WORDS),
+        (r"^[^\[]*({DATE}),", Cut.WORDS),
+        (r"^x(%Y)y", Cut.FRONT),
+        (r"^xxx(%Y)y", Cut.ANYWHERE),
+        (r"(?:a|(%Y))b", Cut.ANYWHERE),
+        (r"^WARNING:()**", Cut.NOTHING),
+    ],
+)
+def test_the_form_of_a_datepattern_says_where_it_is_cut_out(datepattern: str, cut: Cut) -> None:
+    assert cut_of(datepattern) is cut
+
+
+def test_several_formats_have_in_common_what_holds_for_all() -> None:
+    assert cut_of("^%Y-%m-%d", "{^LN-BEG}%Y-%m-%d") is Cut.FRONT
+    assert cut_of("{^LN-BEG}%Y-%m-%d>", "%Y-%m-%d") is Cut.ANYWHERE
+    assert common([]) is Cut.NOTHING
+
+
+TEXTS = st.text("ab1_ [<>@:é-", max_size=6)
+
+
+@settings(max_examples=300)
+@given(TEXTS, st.sampled_from(MOMENTS), TEXTS)
+def test_no_timestamp_is_cut_out_where_none_was_expected(
+    before: str, moment: str, after: str
+) -> None:
+    line = before + moment + after
+    for pattern in (*DEFAULTS, *expand(r"^[^\[]*\[({DATE})"), *expand("{DATE}>")):
+        form = form_of(pattern.text, LAST_YEAR)
+        if not (found := form.find(line)):
+            continue
+        start, end = found.span(form.cut)
+        allowed = cuts_of(form.regex, form.cut)
+        if Cut.NOTHING in allowed:
+            assert start in (0, end)
+        if Cut.FRONT in allowed:
+            assert start <= 2
+        if Cut.WORDS in allowed:
+            inside = re.search(r"\w\Z", line[:start]) and re.match(r"\w", line[end:])
+            assert not inside, (pattern.text, line)

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a sieve passes over changes nothing that a filter finds, or remembers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fail2ban.detect.encoding import UTF8, Encoding
+from fail2ban.detect.lines import LINE_LIMIT, Block
+from fail2ban.detect.match import Line, Match, Matcher, Tally
+from fail2ban.detect.sieve import Sieve
+from fail2ban.plan import make_filter
+from fail2ban.records import FilterSettings, Origin, Sourced
+from tests import needs
+
+NOON = 1124013600.0  # 2005-08-14 12:00:00 CEST
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _zurich() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "CET-01CEST-02,M3.5.0,M10.5.0")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+class FakePrefilter:
+    """Finds what it is told to find."""
+
+    def __init__(self, *hits: tuple[int, int]) -> None:
+        self._hits = list(hits)
+
+    def hits(self, block: bytes) -> list[tuple[int, int]]:
+        return [hit for hit in self._hits if hit[0] <= len(block)]
+
+
+def picked(data: bytes, *hits: tuple[int, int], encoding: Encoding = UTF8) -> list[Line]:
+    sieve = Sieve(lambda encoding: FakePrefilter(*hits))  # type: ignore[arg-type, return-value]
+    sieve.settle(encoding)
+    return list(sieve.pick(Block(data, encoding)))
+
+
+def brief(lines: Sequence[Line]) -> list[tuple[str, tuple[int, ...] | None, bool]]:
+    return [(line.text, line.named, line.closes) for line in lines]
+
+
+# The sieve -------------------------------------------------------------------------------
+
+
+def test_only_lines_that_were_hit_come_through_and_the_last() -> None:
+    found = picked(b"one\ntwo\nthree\nfour\n", (8, 2), (8, 5))
+    assert brief(found) == [("two", (2, 5), False), ("four", (), True)]
+
+
+def test_the_last_line_comes_through_once() -> None:
+    assert brief(picked(b"one\ntwo\n", (4, 0), (8, 1))) == [
+        ("one", (0,), False),
+        ("two", (1,), True),
+    ]
+
+
+def test_a_hit_of_no_pattern_in_particular_means_any() -> None:
+    assert brief(picked(b"one\ntwo\n", (4, -1), (4, 3))) == [
+        ("one", None, False),
+        ("two", (), True),
+    ]
+
+
+def test_without_a_prefilter_all_lines_come_through_and_any_pattern_may_match() -> None:
+    assert brief(list(Sieve().pick(Block(b"one\ntwo\n")))) == [
+        ("one", None, False),
+        ("two", None, True),
+    ]
+
+
+def test_nothing_comes_of_an_empty_block() -> None:
+    assert picked(b"") == []
+    assert list(Sieve().pick(Block(b""))) == []
+
+
+def test_lines_know_where_they_come_from() -> None:
+    tally = Tally()
+    sieve = Sieve()
+    (line,) = sieve.pick(Block(b"one\n"), False, tally)
+    assert line.tally is tally and not line.live
+    assert line.passage is not None and line.passage.names is sieve
+
+
+def test_what_was_passed_over_can_be_looked_at_backwards() -> None:
+    *_, last = picked(b"one\ntwo\nthree\n")
+    assert last.passage is not None
+    assert list(last.passage.before(last.end)) == ["two", "one"]
+    last.passage.seen = 4
+    assert list(last.passage.before(last.end)) == ["two"]
+
+
+# Blocks ----------------------------------------------------------------------------------
+
+PIECES = st.sampled_from([b"\0", b"\r", b"a", b"\xe2\x82\xac", b"\xff", "\ufeff".encode(), b"\x85"])
+LINES = st.lists(st.lists(PIECES, max_size=4).map(b"".join), max_size=6)
+
+
+@given(LINES, st.sampled_from(["utf-8", "iso-8859-1", "ascii"]))
+def test_a_line_of_a_block_is_the_same_alone(lines: list[bytes], codec: str) -> None:
+    block = Block(b"".join(line + b"\n" for line in lines), Encoding(codec))
+    texts, end = [], len(block.data)
+    while end:
+        begin = block.begin_of(end)
+        texts.append(block.text(begin, end))
+        end = begin
+    assert texts[::-1] == list(block)
+    assert block.count == len(lines)
+
+
+@given(st.lists(st.integers(LINE_LIMIT - 2, LINE_LIMIT + 2), max_size=4), st.booleans())
+def test_an_overlong_line_is_noticed_wherever_it_stands(sizes: list[int], returns: bool) -> None:
+    end = b"\r\n" if returns else b"\n"
+    block = Block(b"".join(b"x" * size + end for size in sizes))
+    assert block.has_overlong() == any(size > LINE_LIMIT for size in sizes)
+    assert [len(text) for text in block] == [min(size, LINE_LIMIT) for size in sizes]
+
+
+# On and off (promise D1) -----------------------------------------------------------------
+
+
+def sourced(*texts: str) -> tuple[Sourced, ...]:
+    return tuple(Sourced(text, Origin("f.conf", line)) for line, text in enumerate(texts, 1))
+
+
+PREFIX = r"^<F-MLFID>\s*\S+ sshd\[\d+\]: </F-MLFID><F-CONTENT>.+</F-CONTENT>$"
+GAINED = "<F-MLFFORGET><F-MLFGAINED>Accepted \\w+</F-MLFGAINED></F-MLFFORGET>"
+CONNECTED = (
+    r"^Failed \S+ for <F-USER>\S+</F-USER> from <HOST>",
+    r"^<F-NOFAIL>Connection from</F-NOFAIL> <HOST>",
+    r"^Too many failures$",
+    rf"^{GAINED} for \S+ from <HOST>",
+    r"^<F-MLFFORGET>Disconnected</F-MLFFORGET> by <HOST>",
+)
+
+
+def tagged(*failregex: str, **others: object) -> FilterSettings:
+    return FilterSettings("sshd", sourced(*failregex), tagged=True, **others)  # type: ignore[arg-type]
+
+
+FILTERS = {
+    "connections": tagged(*CONNECTED, prefregex=sourced(PREFIX)[0]),
+    "connections, dates at the begin": tagged(
+        *CONNECTED, prefregex=sourced(PREFIX)[0], datepattern=sourced("{^LN-BEG}")
+    ),
+    "no dates expected": tagged(*CONNECTED, datepattern=sourced("{^LN-BEG}", "{NONE}")),
+    "ambiguous dates": tagged(r"Failed \S+ for \S+ from <HOST>", r"\[\] refused <HOST>"),
+    "ignoring": tagged(
+        r"from <HOST>", "refused <HOST>", r"by <HOST>", "x", ignoreregex=sourced("root")
+    ),
+    "several lines": tagged(r"Connection from <HOST><SKIPLINES>Too many", maxlines=3),
+    "not to be expressed": tagged(r"^\S+ <HOST>$", r"from <HOST>"),
+    "regardless of case": tagged(r"(?i)FAILED \S+ FOR \S+ from <HOST>", r"(?i)by kis <HOST>"),
+    "classic": FilterSettings("SSH", sourced(r"Failed .* from <HOST>", r"refused <HOST>")),
+}
+TEXTS = [
+    "Failed password for root from 203.0.113.{n}",
+    "Failed password for bob from 203.0.113.{n} port 22",
+    "Connection from 203.0.113.{n}",
+    "Too many failures",
+    "Accepted publickey for bob from 203.0.113.{n}",
+    "Disconnected by 203.0.113.{n}",
+    "refused 203.0.113.{n}",
+    "by \u212ais 203.0.113.{n}",
+    "failed password for \u017f from 203.0.113.{n}",
+    "x 203.0.113.{n}",
+    "session opened for user bob",
+    "from nowhere",
+    "\xe9t\xe9",
+    "",
+]
+DATES = [
+    "Aug 14 11:5{n}:30 ",
+    "2005-08-14 11:59:3{n} ",
+    "[Sun Aug 14 11:59:3{n} 2005] ",
+    "[] ",
+    "08-13-2005 11:5{n}:00 ",
+    "08-07-2005 11:5{n}:00 ",
+    "h [14/Aug/2005:11:5{n}:00 +0200] ",
+    "",
+]
+LOGS = st.lists(
+    st.lists(
+        st.builds(
+            lambda date, host, text, n: (date + host + text).format(n=n),
+            st.sampled_from(DATES),
+            st.sampled_from(["h sshd[1]: ", "h sshd[2]: ", ""]),
+            st.sampled_from(TEXTS),
+            st.integers(0, 3),
+        ),
+        max_size=12,
+    ),
+    max_size=4,
+)
+
+
+def outcome(
+    filter: Matcher, sieve: Sieve, blocks: list[list[str]]
+) -> tuple[list[Match], dict[str, str]]:
+    sieve.settle(UTF8)
+    found = []
+    for lines in blocks:
+        block = Block("".join(f"{line}\n" for line in lines).encode())
+        for line in sieve.pick(block, live=False):
+            if match := filter.match(line, NOON):
+                found.append(match)
+    return found, dict(filter.memory())
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@settings(max_examples=60)
+@given(blocks=LOGS)
+def test_a_filter_finds_and_remembers_the_same_with_and_without_a_prefilter(
+    name: str, blocks: list[list[str]]
+) -> None:
+    on, off = make_filter(FILTERS[name]), make_filter(FILTERS[name])
+    assert outcome(on, on.sieve, blocks) == outcome(off, Sieve(), blocks)
+
+
+@needs.module("hyperscan")
+def test_innocent_lines_are_passed_over() -> None:
+    filter = make_filter(FILTERS["connections"])
+    filter.sieve.settle(UTF8)
+    block = Block(b"Aug 14 11:59:30 h sshd[1]: session opened for user bob\n" * 1000)
+    assert len(list(filter.sieve.pick(block))) == 1
+
+
+def test_a_log_is_learned_from_as_it_is_read() -> None:
+    filter = make_filter(FILTERS["ambiguous dates"])
+    sieve = Sieve()
+    lines = list(sieve.pick(Block(b"08-13-2005 11:50:00 a\n08-13-2005 11:51:00 b\n"), live=False))
+    assert not lines[0].closes and filter.match(lines[0], NOON) is None
+    assert "filter:dates" not in filter.memory()
+    assert lines[1].closes and filter.match(lines[1], NOON) is None
+    assert "filter:dates" in filter.memory()
+
+
+@needs.module("hyperscan")
+def test_lines_of_a_log_that_were_picked_for_another_filter_are_tried_with_all_patterns() -> None:
+    old, new = make_filter(FILTERS["classic"]), make_filter(FILTERS["connections"])
+    old.sieve.settle(UTF8)
+    text = b"Aug 14 11:59:30 h sshd[1]: Connection from 203.0.113.9 refused 203.0.113.9\n"
+    (line,) = old.sieve.pick(Block(text))
+    assert line.named == (1,)
+    assert new.match(line, NOON) is None  # it is no failure, but it is remembered
+    assert new.memory()  # of the connection
