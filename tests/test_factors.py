@@ -61,7 +61,9 @@ def test_alternatives_count_if_each_needs_something() -> None:
 
 
 def test_a_choice_is_looked_for_beside_a_text_that_says_little() -> None:
-    assert looked_for('"GET .* HTTP .*(?:wget|curl)') == [{'"GET '}, {"wget", "curl"}]
+    assert looked_for('"GET .*(?:wget|curl)') == [{'"GET '}, {"wget", "curl"}]
+    # Here other texts are checked besides.
+    assert looked_for('"GET .* HTTP .*(?:wget|curl)') == [{'"GET '}]
 
 
 def test_what_says_more_is_looked_for_rather_than_what_every_line_has() -> None:

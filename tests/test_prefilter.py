@@ -24,6 +24,8 @@ from fail2ban.detect.factors import Cut
 from fail2ban.detect.prefilter import ANY, Prefilter, prefilter
 from fail2ban.plan import make_plan
 
+pytest.importorskip("hyperscan")
+
 CONFIG = Path(__file__).parent.parent / "config"
 FAILED = r"^Failed \S+ for .* from (?P<host>\S+)( port \d+)?$"
 
@@ -43,13 +45,15 @@ def made(*patterns: str, cut: Cut = Cut.NOTHING, prefix: str = "", encoding: str
 def named(found: Prefilter, *lines: str | bytes) -> list[set[int]]:
     """Return the numbers that each line gets."""
     raw = [line if isinstance(line, bytes) else line.encode() for line in lines]
-    ends, end = [], 0
+    places, end = [], 0
     for line in raw:
-        ends.append(end := end + len(line) + 1)
-    hits = found.hits(b"".join(line + b"\n" for line in raw))
-    assert hits == sorted(set(hits))
-    assert {end for end, _ in hits} <= set(ends)
-    return [{number for place, number in hits if place == end} for end in ends]
+        places.append((end, end := end + len(line) + 1))
+    told = found.named(b"".join(line + b"\n" for line in raw))
+    assert told == sorted(told)
+    by_line = {(begin, end): numbers for begin, end, numbers in told}
+    assert len(by_line) == len(told) and by_line.keys() <= set(places)
+    assert all(numbers and list(numbers) == sorted(set(numbers)) for numbers in by_line.values())
+    return [set(by_line.get(place, ())) for place in places]
 
 
 # What is named -----------------------------------------------------------------------------
@@ -82,7 +86,7 @@ def test_patterns_that_need_the_same_are_all_named() -> None:
 
 
 def test_a_block_without_lines_names_nothing() -> None:
-    assert made(FAILED).hits(b"") == []
+    assert made(FAILED).named(b"") == []
 
 
 def test_a_letter_that_only_re_takes_for_another_lets_any_pattern_match() -> None:

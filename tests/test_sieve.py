@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fail2ban.detect.encoding import UTF8, Encoding
 from fail2ban.detect.lines import LINE_LIMIT, Block
 from fail2ban.detect.match import Line, Match, Matcher, Tally
+from fail2ban.detect.prefilter import Named
 from fail2ban.detect.sieve import Sieve
 from fail2ban.plan import make_filter
 from fail2ban.records import FilterSettings, Origin, Sourced
@@ -33,15 +34,15 @@ def _zurich() -> Iterator[None]:
 class FakePrefilter:
     """Finds what it is told to find."""
 
-    def __init__(self, *hits: tuple[int, int]) -> None:
-        self._hits = list(hits)
+    def __init__(self, found: Sequence[Named]) -> None:
+        self._found = list(found)
 
-    def hits(self, block: bytes) -> list[tuple[int, int]]:
-        return [hit for hit in self._hits if hit[0] <= len(block)]
+    def named(self, block: bytes) -> list[Named]:
+        return self._found
 
 
-def picked(data: bytes, *hits: tuple[int, int], encoding: Encoding = UTF8) -> list[Line]:
-    sieve = Sieve(lambda encoding: FakePrefilter(*hits))  # type: ignore[arg-type, return-value]
+def picked(data: bytes, *found: Named, encoding: Encoding = UTF8) -> list[Line]:
+    sieve = Sieve(lambda encoding: FakePrefilter(found))  # type: ignore[arg-type, return-value]
     sieve.settle(encoding)
     return list(sieve.pick(Block(data, encoding)))
 
@@ -54,19 +55,19 @@ def brief(lines: Sequence[Line]) -> list[tuple[str, tuple[int, ...] | None, bool
 
 
 def test_only_lines_that_were_hit_come_through_and_the_last() -> None:
-    found = picked(b"one\ntwo\nthree\nfour\n", (8, 2), (8, 5))
+    found = picked(b"one\ntwo\nthree\nfour\n", (4, 8, (2, 5)))
     assert brief(found) == [("two", (2, 5), False), ("four", (), True)]
 
 
 def test_the_last_line_comes_through_once() -> None:
-    assert brief(picked(b"one\ntwo\n", (4, 0), (8, 1))) == [
+    assert brief(picked(b"one\ntwo\n", (0, 4, (0,)), (4, 8, (1,)))) == [
         ("one", (0,), False),
         ("two", (1,), True),
     ]
 
 
 def test_a_hit_of_no_pattern_in_particular_means_any() -> None:
-    assert brief(picked(b"one\ntwo\n", (4, -1), (4, 3))) == [
+    assert brief(picked(b"one\ntwo\n", (0, 4, (-1, 3)))) == [
         ("one", None, False),
         ("two", (), True),
     ]

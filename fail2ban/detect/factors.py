@@ -8,7 +8,7 @@ understands, and cheap to look for: what is not understood here is a gap.
 It is read from the tree that `re` itself makes of the pattern. Alternatives count if
 each of them needs something; what may be left out is a gap, and so is all that is no
 ASCII, which has other bytes in other encodings. Characters that `re` takes for each
-other regardless of case, as "k" and the Kelvin sign, are told in `Factors.folded`.
+other regardless of case, as "k" and the Kelvin sign, are told beside (`FOLDED`).
 
 What a pattern sees is not always a piece of the line: a timestamp was cut out of it,
 and a text that stood at both sides of the cut is in two parts in the line, see `Cut`.
@@ -398,13 +398,15 @@ def _arms(term: Text | Choice) -> int:
 def _groups(chain: Chain) -> tuple[tuple[Literal, ...], ...]:
     """Return the literals of what says most, and of the best choice if that says little.
 
-    Of the texts only the best is looked for: the others are checked where it was found.
+    Of the texts only the best is looked for: the others are checked where it was found,
+    which is cheaper than to be told of one more that stands in many lines.
     """
     weighed = [(_term_weight(term), -_arms(term), term) for term in chain]
     weighed = [one for one in weighed if one[0] >= LEAST]
     weighed.sort(key=lambda one: one[:2], reverse=True)
     chosen = weighed[:1]
-    if chosen and chosen[0][0] < _ENOUGH:
+    checked = sum(_term_weight(term) for term in chain if isinstance(term, Text))
+    if chosen and max(chosen[0][0], checked) < _ENOUGH:
         chosen += [one for one in weighed[1:] if isinstance(one[2], Choice)][:1]
     return tuple(tuple(dict.fromkeys(_literals(term))) for _, _, term in chosen)
 

@@ -47,6 +47,10 @@ class Need(NamedTuple):
     texts: tuple[bytes, ...]
 
 
+#: Where a line begins, where the next one does, and the patterns that may match it,
+#: ascending; `ANY` among them: all may.
+Named = tuple[int, int, tuple[int, ...]]
+
 #: For each literal the needs that it serves, with the bit of its group.
 Serves = Sequence[Sequence[tuple[int, int]]]
 
@@ -58,42 +62,50 @@ class Prefilter:
     """
 
     def __init__(self, compiled: Compiled, serves: Serves, needs: Sequence[Need]) -> None:
-        self._compiled, self._needs = compiled, needs
-        self._serves = [[(number, bit, needs[number]) for number, bit in one] for one in serves]
+        self._compiled, self._serves, self._needs = compiled, serves, needs
 
-    def hits(self, block: bytes) -> list[tuple[int, int]]:
-        """Return which patterns may match which lines.
-
-        Each is the offset behind the line's newline and the number of the pattern, or
-        `ANY`; ascending, none twice.
+    def named(self, block: bytes) -> list[Named]:
+        """Return the lines that some pattern may match, in their order.
 
         Args:
             block: whole lines, each with its newline.
         """
-        found: list[tuple[int, int]] = []
-        note = found.append
+        places: list[tuple[int, int]] = []
+        note = places.append
 
-        def report(number: int, begin: int, end: int, flags: int, context: object) -> None:
-            note((end, number))
+        def report(literal: int, begin: int, end: int, flags: int, context: object) -> None:
+            note((end, literal))
 
         self._compiled.scan(block, report)
-        found.sort()
-        hits: list[tuple[int, int]] = []
+        # In one line there is no order of what ends at the same place.
+        places.sort()
+        named: list[Named] = []
         begin = end = 0
-        had: dict[int, int] = {}
-        for place, literal in found:
+        had: list[int] = []
+        for place, literal in places:
             if place > end:
+                if had and (numbers := self._met(had, block, begin, end)):
+                    named.append((begin, end, numbers))
                 begin = block.rfind(b"\n", end, place) + 1 or end
                 end = block.find(b"\n", place) + 1 or len(block)
-                had = {}
-            for number, bit, need in self._serves[literal]:
-                before = had.get(number, 0)
-                if before != need.all and before | bit == need.all:
-                    if not need.texts or _has(block, need.texts, begin, end):
-                        hits += [(end, one) for one in need.numbers]
-                had[number] = before | bit
-        hits.sort()
-        return hits
+                had = []
+            had.append(literal)
+        if had and (numbers := self._met(had, block, begin, end)):
+            named.append((begin, end, numbers))
+        return named
+
+    def _met(self, had: Sequence[int], block: bytes, begin: int, end: int) -> tuple[int, ...]:
+        """Return the patterns whose needs a line meets, given which literals it has."""
+        bits: dict[int, int] = {}
+        for literal in had:
+            for number, bit in self._serves[literal]:
+                bits[number] = bits.get(number, 0) | bit
+        numbers: list[int] = []
+        for number, having in bits.items():
+            need = self._needs[number]
+            if having == need.all and (not need.texts or _has(block, need.texts, begin, end)):
+                numbers += need.numbers
+        return tuple(sorted(numbers)) if len(numbers) > 1 else tuple(numbers)
 
 
 def _has(block: bytes, texts: Sequence[bytes], begin: int, end: int) -> bool:

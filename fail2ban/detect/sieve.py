@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from fail2ban.detect.encoding import Encoding
 from fail2ban.detect.lines import Block
 from fail2ban.detect.match import Line, Passage, Tally
-from fail2ban.detect.prefilter import ANY, Prefilter
+from fail2ban.detect.prefilter import ANY, Named, Prefilter
 
 #: Makes what finds the lines in a text of an encoding; None: any line may match.
 Prepare = Callable[[Encoding], Prefilter | None]
@@ -43,7 +43,7 @@ class Sieve:
         """Yield the lines that some pattern may match, and the last one."""
         if self._prefilter is None:
             return self._all(block, live, tally)
-        return self._picked(block, self._prefilter.hits(block.data), live, tally)
+        return self._picked(block, self._prefilter.named(block.data), live, tally)
 
     def _all(self, block: Block, live: bool, tally: Tally | None) -> Iterator[Line]:
         passage, last = Passage(block, self), block.count
@@ -53,27 +53,13 @@ class Sieve:
             yield Line(text, None, "", live, tally, passage, end)
 
     def _picked(
-        self, block: Block, hits: list[tuple[int, int]], live: bool, tally: Tally | None
+        self, block: Block, found: Iterable[Named], live: bool, tally: Tally | None
     ) -> Iterator[Line]:
-        passage, text, begin_of = Passage(block, self), block.text, block.begin_of
-        for end, named in _by_line(hits, len(block.data)):
-            yield Line(text(begin_of(end), end), None, "", live, tally, passage, end, named)
-
-
-def _by_line(
-    hits: Iterable[tuple[int, int]], last: int
-) -> Iterator[tuple[int, tuple[int, ...] | None]]:
-    """Yield where each line ends that was hit, or is the last, and which patterns may match."""
-    end = 0
-    named: tuple[int, ...] | None = ()
-    for place, number in hits:
-        if place != end:
-            if end:
-                yield end, named
-            end, named = place, ()
-        if named is not None:
-            named = None if number == ANY else (*named, number)
-    if end:
-        yield end, named
-    if end != last:
-        yield last, ()
+        passage, text, last = Passage(block, self), block.text, len(block.data)
+        end = 0
+        for begin, end, numbers in found:
+            named = None if ANY in numbers else numbers
+            yield Line(text(begin, end), None, "", live, tally, passage, end, named)
+        if end != last:
+            begin = block.begin_of(last)
+            yield Line(text(begin, last), None, "", live, tally, passage, last, ())

@@ -31,6 +31,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from fail2ban.detect import memory
+from fail2ban.detect.cuts import common
 from fail2ban.detect.factors import Cut
 from fail2ban.detect.templates import DEFAULTS, Pattern, Template, expand, form_of, means_iso
 from fail2ban.records import Problem, Sourced
@@ -109,10 +110,7 @@ class StampFinder:
     @property
     def cut(self) -> Cut:
         """Where in a line a timestamp may be cut out."""
-        if not self._order:
-            return Cut.NOTHING
-        in_front = all(template.form.in_front for template in self._order)
-        return Cut.FRONT if in_front else Cut.ANYWHERE
+        return common((one.form.regex, one.form.cut) for one in self._order)
 
     def find(self, line: str, now: float) -> Stamp | None:
         """Return the timestamp of a line; None where it has none.

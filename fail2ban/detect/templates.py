@@ -121,7 +121,6 @@ class Form:
         regex: what it was translated into.
         find: looks at a line, returns the match.
         cut: the group that is cut out of the line.
-        in_front: that begins behind at most two characters of the line.
         groups: those that tell something, or what `Match.group` takes for nothing.
         readers: for each of `groups`.
     """
@@ -130,7 +129,6 @@ class Form:
     regex: str
     find: Callable[[str], re.Match[str] | None]
     cut: int | str
-    in_front: bool
     groups: tuple[str, ...]
     readers: tuple[Reader, ...]
 
@@ -155,14 +153,12 @@ def form_of(text: str, last_year: int) -> Form:
     # A group around it all would shift the numbers of the user's own.
     whole = "(?:" if cut else "(?P<_all>"
     regex = _compile(f"{start}{front}{whole}{body}){back}", options)
-    anchored = front.startswith("^")
     return Form(
         _spelled(text),
         regex.pattern,
         # "^" would be tried at every place of the line.
-        regex.match if anchored else regex.search,
+        regex.match if front.startswith("^") else regex.search,
         cut or "_all",
-        anchored and not cut,
         tuple(translator.readers),
         tuple(translator.readers.values()),
     )
