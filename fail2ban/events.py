@@ -8,9 +8,9 @@ know listens.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from fail2ban.records import Id
 
@@ -34,7 +34,8 @@ from fail2ban.records import Id
 #: command        a command has run: action (empty: that of all sections), verb ("start",
 #:                "check", "ban", "reban", "prolong", "unban", "flush", "repair",
 #:                "reload", "stop"), seconds, error (empty: none), status (of the
-#:                command, None: it has none), dryrun
+#:                command, None: it has none), dryrun, count (of one for many bans: how
+#:                many; such a one has no id)
 #: alarm          something is wrong, or no more: name, on, text
 #: jail           a section: state ("started", "stopped", "changed")
 #:
@@ -59,9 +60,9 @@ Kind = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
-    """One thing that happened.
+    """One thing that happened; frozen as a `Failure` is.
 
     Attributes:
         time: when, seconds since the epoch.
@@ -71,14 +72,17 @@ class Event:
             an attacker wrote the lines.
     """
 
-    time: float
-    kind: Kind
-    jail: str = ""
-    id: Id | None = None
-    facts: Mapping[str, object] = field(default_factory=dict)
+    time: Final[float]
+    kind: Final[Kind]
+    jail: Final[str] = ""
+    id: Final[Id | None] = None
+    facts: Final[Mapping[str, object]] = field(default_factory=dict)
 
 
-#: Gets every event, on the thread that tells it; must return at once.
+#: Every kind.
+KINDS: frozenset[Kind] = frozenset(get_args(Kind))
+
+#: Gets events, on the thread that tells it; must return at once.
 Listener = Callable[[Event], None]
 
 
@@ -91,19 +95,25 @@ class Events:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: dict[Kind, tuple[Listener, ...]] = dict.fromkeys(KINDS, ())
 
-    def listen(self, listener: Listener) -> None:
-        """Pass events on to one more; at the start, or on the control thread."""
-        self._listeners = (*self._listeners, listener)
+    def listen(self, listener: Listener, kinds: Collection[Kind] = KINDS) -> None:
+        """Pass events of some kinds on to one more; at the start, or on the control thread."""
+        for kind in kinds:
+            self._listeners[kind] = (*self._listeners[kind], listener)
 
     def ignore(self, listener: Listener) -> None:
         """Pass no more on to one; where `listen` was called."""
-        self._listeners = tuple(one for one in self._listeners if one != listener)
+        for kind, listeners in self._listeners.items():
+            self._listeners[kind] = tuple(one for one in listeners if one != listener)
+
+    def reach(self, kind: Kind) -> bool:
+        """Tell whether anybody listens to a kind: of a flood nobody gathers facts in vain."""
+        return bool(self._listeners[kind])
 
     def tell(self, kind: Kind, jail: str = "", id: Id | None = None, **facts: object) -> None:
         """Say that something has happened just now."""
-        if self._listeners:
+        if listeners := self._listeners[kind]:
             event = Event(self._clock(), kind, jail, id, facts)
-            for listener in self._listeners:
+            for listener in listeners:
                 listener(event)

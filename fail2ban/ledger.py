@@ -85,18 +85,22 @@ class Batch:
 
     def merge(self, later: Batch) -> None:
         """Take over what has changed later."""
-        self.marks |= later.marks
-        self.suspects |= later.suspects
-        self.deferred |= later.deferred
-        self.bans |= later.bans
-        self.records |= later.records
+        if later.has_changes():
+            self.marks |= later.marks
+            self.suspects |= later.suspects
+            self.deferred |= later.deferred
+            self.bans |= later.bans
+            self.records |= later.records
         self.events += later.events
         self.done += later.done
 
+    def has_changes(self) -> bool:
+        """Whether there is more than events."""
+        return bool(self.marks or self.suspects or self.deferred or self.bans or self.records)
+
     def __bool__(self) -> bool:
         """Whether there is anything to write or to call."""
-        changes = self.marks, self.suspects, self.deferred, self.bans, self.records
-        return any(changes) or bool(self.events) or bool(self.done)
+        return self.has_changes() or bool(self.events) or bool(self.done)
 
 
 @dataclass(frozen=True)

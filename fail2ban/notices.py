@@ -26,6 +26,8 @@ _filter = logging.getLogger("fail2ban.filter")
 _actions = logging.getLogger("fail2ban.actions")
 _observer = logging.getLogger("fail2ban.observer")
 
+# What may come with each line is put into words only where somebody reads them.
+
 _HARMLESS = re.compile(r"[\w.:@%/+=-]+", re.ASCII)
 
 
@@ -93,14 +95,17 @@ class Classic:
     """The words of 0.6."""
 
     def found(self, failure: Failure) -> None:
-        log.debug("%s: found %s", failure.jail, shown(failure.id))
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s: found %s", failure.jail, shown(failure.id))
 
     def found_again(self, failure: Failure, bans: int, attempts: int, enough: bool) -> None:
-        who = shown(failure.id)
-        log.debug("%s: %s counts %d times after %d bans", failure.jail, who, attempts, bans)
+        if log.isEnabledFor(logging.DEBUG):
+            who = shown(failure.id)
+            log.debug("%s: %s counts %d times after %d bans", failure.jail, who, attempts, bans)
 
     def ignored(self, failure: Failure, reason: str) -> None:
-        log.debug("%s: %s ignored: %s", failure.jail, shown(failure.id), reason)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s: %s ignored: %s", failure.jail, shown(failure.id), reason)
 
     def increased(self, ban: Ban) -> None:
         who, count = shown(ban.id), ban.count
@@ -141,22 +146,25 @@ class Modern:
     """The words of the versions with a tree of files."""
 
     def found(self, failure: Failure) -> None:
-        when = moment(failure.time)
-        _filter.info("[%s] Found %s - %s", failure.jail, shown(failure.id), when)
+        if _filter.isEnabledFor(logging.INFO):
+            when = moment(failure.time)
+            _filter.info("[%s] Found %s - %s", failure.jail, shown(failure.id), when)
 
     def found_again(self, failure: Failure, bans: int, attempts: int, enough: bool) -> None:
-        _observer.info(
-            "[%s] Found %s, bad - %s, %d # -> %.1f%s",
-            failure.jail,
-            shown(failure.id),
-            moment(failure.time),
-            bans,
-            attempts,
-            ", Ban" if enough else "",
-        )
+        if _observer.isEnabledFor(logging.INFO):
+            _observer.info(
+                "[%s] Found %s, bad - %s, %d # -> %.1f%s",
+                failure.jail,
+                shown(failure.id),
+                moment(failure.time),
+                bans,
+                attempts,
+                ", Ban" if enough else "",
+            )
 
     def ignored(self, failure: Failure, reason: str) -> None:
-        _filter.info("[%s] Ignore %s by %s", failure.jail, shown(failure.id), reason)
+        if _filter.isEnabledFor(logging.INFO):
+            _filter.info("[%s] Ignore %s by %s", failure.jail, shown(failure.id), reason)
 
     def increased(self, ban: Ban) -> None:
         if ban.end is None:

@@ -55,7 +55,8 @@ def waited(pending: int, delay: float, busy: float) -> float:
 
 def _jail(section: Jail, idle: bool, bans: Bans) -> JailFacts:
     settings, reader, judge = section.settings, section.reader, section.judge
-    entries, tracker, undated = bans.of(settings.name), judge.tracker, reader.dating.undated
+    tracker, undated = judge.tracker, reader.dating.undated
+    states = bans.tally(settings.name)
     return JailFacts(
         name=settings.name,
         journal=settings.journal is not None,
@@ -73,9 +74,9 @@ def _jail(section: Jail, idle: bool, bans: Bans) -> JailFacts:
         capacity=tracker.capacity,
         stale=tracker.stale,
         crowded_out=tracker.crowded_out,
-        bans=_states(entries),
+        bans={state.value: count for state, count in states.items()},
         banned_total=bans.total(settings.name),
-        failed=_failed(entries),
+        failed=_failed(bans.of(settings.name)) if states[State.FAILED] else {},
         logs=(*_logs(section), *(() if idle else _missing(section))),
     )
 
@@ -101,13 +102,6 @@ def _missing(section: Jail) -> list[LogFacts]:
     followed = {one.path for one in section.followed()}
     named = [path for path in section.settings.logs if not glob.has_magic(path)]
     return [LogFacts(path, problem=NOT_FOLLOWED) for path in named if path not in followed]
-
-
-def _states(entries: list[Entry]) -> dict[str, int]:
-    counts = dict.fromkeys(State, 0)
-    for entry in entries:
-        counts[entry.state] += 1
-    return {state.value: count for state, count in counts.items()}
 
 
 def _failed(entries: list[Entry]) -> dict[Id, str]:

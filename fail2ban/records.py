@@ -11,7 +11,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -25,6 +26,9 @@ Capture = str | tuple[str, ...]
 
 FAMILIES: tuple[Family, Family] = ("ip", "ip6")
 
+#: What a pattern has captured that captures nothing.
+NOTHING: Mapping[str, Capture] = MappingProxyType({})
+
 
 def family_of(ip: Id) -> Family | None:
     """Name the family of `ip` as `nft` does: "ip" or "ip6"; None for a text."""
@@ -35,8 +39,15 @@ def family_of(ip: Id) -> Family | None:
 
 # What detection reports ------------------------------------------------------
 
+# There is one of these for each line that matches. They are frozen to the type checker
+# only (`Final`): a class that is frozen takes three times as long to make.
 
-@dataclass(frozen=True, slots=True)
+
+def _nothing() -> Mapping[str, Capture]:
+    return NOTHING
+
+
+@dataclass(slots=True)
 class Failure:
     """One event that matched, on one line or on several of one connection.
 
@@ -53,13 +64,13 @@ class Failure:
             only goes forward; 0: it was not written while we watched.
     """
 
-    jail: str
-    ip: Id
-    time: float
-    lines: tuple[str, ...]
-    fid: Id | None = None
-    groups: Mapping[str, Capture] = field(default_factory=dict)
-    seen: float = field(default=0.0, compare=False)
+    jail: Final[str]
+    ip: Final[Id]
+    time: Final[float]
+    lines: Final[tuple[str, ...]]
+    fid: Final[Id | None] = None
+    groups: Final[Mapping[str, Capture]] = field(default_factory=_nothing)
+    seen: Final[float] = field(default=0.0, compare=False)
 
     @property
     def id(self) -> Id:
@@ -69,7 +80,7 @@ class Failure:
 # What decision concludes -----------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ticket:
     """The tracker's decision: this id has failed too often.
 
@@ -80,21 +91,21 @@ class Ticket:
         fid, groups, seen: see `Failure`; those of the last failure.
     """
 
-    jail: str
-    ip: Id
-    failures: int
-    time: float
-    lines: tuple[str, ...] = ()
-    fid: Id | None = None
-    groups: Mapping[str, Capture] = field(default_factory=dict)
-    seen: float = field(default=0.0, compare=False)
+    jail: Final[str]
+    ip: Final[Id]
+    failures: Final[int]
+    time: Final[float]
+    lines: Final[tuple[str, ...]] = ()
+    fid: Final[Id | None] = None
+    groups: Final[Mapping[str, Capture]] = field(default_factory=_nothing)
+    seen: Final[float] = field(default=0.0, compare=False)
 
     @property
     def id(self) -> Id:
         return self.ip if self.fid is None else self.fid
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ban:
     """A ticket in force until its end.
 
@@ -107,12 +118,12 @@ class Ban:
         prolonged: its end was moved, since its id went on failing.
     """
 
-    start: float
-    end: float | None
-    ticket: Ticket
-    count: int = 1
-    restored: bool = False
-    prolonged: bool = False
+    start: Final[float]
+    end: Final[float | None]
+    ticket: Final[Ticket]
+    count: Final[int] = 1
+    restored: Final[bool] = False
+    prolonged: Final[bool] = False
 
     @property
     def jail(self) -> str:
@@ -273,6 +284,8 @@ class ActionSettings:
         ban, unban: enforce and lift one ban.
         reban: `ban` after a repair; empty: `ban` itself.
         prolong: a ban in force lasts longer now.
+        banmany, unbanmany: enforce and lift many bans: run once for all, one line
+            "ADDRESS FAMILY SECONDS" each on standard input; empty: there is none.
         flush: lifts all bans at once; empty: `unban` for each.
         repair: instead of `stop` and `start`.
         reload: runs when a reload has kept this action.
@@ -293,6 +306,8 @@ class ActionSettings:
     unban: Command = NO_COMMAND
     reban: Command = NO_COMMAND
     prolong: Command = NO_COMMAND
+    banmany: Command = NO_COMMAND
+    unbanmany: Command = NO_COMMAND
     flush: Command = NO_COMMAND
     repair: Command = NO_COMMAND
     reload: Command = NO_COMMAND

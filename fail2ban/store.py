@@ -37,6 +37,12 @@ PURGE_INTERVAL = 3600.0
 #: Seconds before what could not be written is tried again: doubled each time.
 RETRY_FIRST, RETRY_LONGEST = 1.0, 60.0
 
+#: After a transaction the next one waits so many times as long as it took, at most so many
+#: seconds, unless it is about a ban: in a flood, what changes meanwhile is written together.
+#: How far a log was read is written with what was found there, so what is lost by a sudden
+#: end is read again.
+REST, LONGEST_REST = 2.0, 0.1
+
 #: Events that wait to be written, at the most; then the oldest are dropped.
 EVENTS = 10_000
 
@@ -110,7 +116,7 @@ class Store:
         self._thread: int | None = None
         self._unwritten = Batch()
         self._failures, self._retry_at = 0, 0.0
-        self._purge_at = 0.0
+        self._purge_at = self._rests_until = 0.0
         self._health = StoreHealth()
 
     # The main thread ----------------------------------------------------------
@@ -136,8 +142,10 @@ class Store:
         with self._changed:
             closed = self._closed
             if not closed:
+                wakes = not self._pending or _hurries(batch)
                 _merge(self._pending, batch)
-                self._changed.notify()
+                if wakes:
+                    self._changed.notify()
         if closed:
             _call(batch.done)
 
@@ -249,9 +257,14 @@ class Store:
 
     def _wait(self, stop: threading.Event, seconds: float) -> None:
         with self._changed:
-            waiting = self._pending or self._questions or self._finishing or stop.is_set()
-            if not waiting and seconds > 0:
+            if not self._pending and not self._is_urgent(stop) and seconds > 0:
                 self._changed.wait(seconds)
+            rest = self._rests_until - self._ticks()
+            if self._pending and not self._is_urgent(stop) and rest > 0:
+                self._changed.wait(rest)
+
+    def _is_urgent(self, stop: threading.Event) -> bool:
+        return bool(self._questions or self._finishing or stop.is_set() or _hurries(self._pending))
 
     def _take(self) -> list[Question[Any]]:
         with self._changed:
@@ -296,6 +309,7 @@ class Store:
             text = "the database %s can be written again, and %d change(s) were"
             log.log(NOTICE, text, self._keeper.file, _size(self._unwritten))
         self._failures = 0
+        self._rests_until = self._ticks() + min(LONGEST_REST, REST * seconds)
         self._unwritten = Batch()
         self._health = replace(
             self._health,
@@ -326,6 +340,11 @@ def _merge(batch: Batch, later: Batch) -> None:
     batch.merge(later)
     if len(batch.events) > 2 * EVENTS:
         del batch.events[:-EVENTS]
+
+
+def _hurries(batch: Batch) -> bool:
+    """Tell whether somebody waits for a batch, or a ban would not outlive us."""
+    return bool(batch.bans or batch.records or batch.done)
 
 
 def _size(batch: Batch) -> int:

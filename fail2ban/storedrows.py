@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 
 from fail2ban.events import Event, Kind
 from fail2ban.ledger import Deferred, Suspect
-from fail2ban.records import Ban, Capture, Failure, Id, Ticket
+from fail2ban.records import NOTHING, Ban, Capture, Failure, Id, Ticket
 
 #: A text in the database.
 Stored = str | bytes
@@ -27,6 +27,7 @@ BROKEN = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 # Before an id that is a text; no address begins with it.
 _TEXT = "="
 
+_decode = json.JSONDecoder().decode
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 
 
@@ -46,6 +47,8 @@ def read(value: Stored) -> str:
 
 def id_key(id: Id) -> Stored:
     """Write an id so that a text is never taken for the address that looks the same."""
+    if isinstance(id, ipaddress.IPv4Address):
+        return socket.inet_ntoa(id.packed)  # as `str`, in a third of the time
     return stored(_TEXT + id if isinstance(id, str) else str(id))
 
 
@@ -80,7 +83,7 @@ def read_data(value: Stored) -> Any:
     Raises:
         ValueError: this is nothing of that kind.
     """
-    return json.loads(read(value))
+    return _decode(read(value))
 
 
 # Records ---------------------------------------------------------------------
@@ -138,17 +141,10 @@ def ban_data(ban: Ban, maxmatches: int, unknown: bool = False) -> Stored:
 def read_ban(jail: str, start: float, end: float | None, value: Stored) -> StoredBan:
     """Undo `ban_data`; raises one of `BROKEN`."""
     found = read_data(value)
-    ticket = Ticket(
-        jail=jail,
-        ip=read_id(found["ip"]),
-        failures=int(found["failures"]),
-        time=float(found["time"]),
-        lines=_texts(found["lines"]),
-        fid=_fid(found),
-        groups=_groups(found),
-    )
-    count, prolonged = int(found["count"]), bool(found["prolonged"])
-    ban = Ban(start, end, ticket, count, restored=True, prolonged=prolonged)
+    ip, failures, time = read_id(found["ip"]), int(found["failures"]), float(found["time"])
+    lines, groups = _texts(found["lines"]), _groups(found)
+    ticket = Ticket(jail, ip, failures, time, lines, _fid(found), groups)
+    ban = Ban(start, end, ticket, int(found["count"]), True, bool(found["prolonged"]))
     return StoredBan(ban, bool(found["unknown"]))
 
 
@@ -193,12 +189,14 @@ def _numbers(values: list[float]) -> tuple[float, ...]:
 
 
 def _texts(values: list[str]) -> tuple[str, ...]:
-    if not all(isinstance(value, str) for value in values):
+    if values and set(map(type, values)) != {str}:
         raise ValueError("expected texts")
     return tuple(values)
 
 
-def _groups(found: Mapping[str, Any]) -> dict[str, Capture]:
+def _groups(found: Mapping[str, Any]) -> Mapping[str, Capture]:
+    if found["groups"] == {}:
+        return NOTHING
     return {
         name: value if isinstance(value, str) else _texts(value)
         for name, value in found["groups"].items()

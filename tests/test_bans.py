@@ -210,3 +210,15 @@ def test_ban_is_lifted_exactly_when_its_last_end_has_come(steps: list[tuple[str,
         assert entry.lifting == (clock() >= end)
         assert len(timer) <= 1
     assert [verb for verb, _ in orders].count(Verb.UNBAN) == entry.lifting
+
+
+def test_bans_of_each_section_are_counted_by_state() -> None:
+    clock = FakeClock()
+    bans = Bans(Timer(clock, clock), lambda verb, entry: None)
+    entries = [bans.ban(ticket(f"192.0.2.{number}"), 60, NOW) for number in range(4)]
+    first, second, third, _ = [entry for entry in entries if entry is not None]
+    first.state, second.state, third.state = State.APPLIED, State.FAILED, State.FAILED
+    bans.lift(third)
+    expected = {State.WANTED: 1, State.APPLIED: 1, State.FAILED: 1, State.LIFTING: 1}
+    assert bans.tally("SSH") == expected and bans.count("SSH") == 3
+    assert not any(bans.tally("other").values())

@@ -33,3 +33,14 @@ def test_a_fact_may_be_called_time_or_name() -> None:
     events.tell("alarm", name="quiet", time=1.0)
     assert heard[0].facts == {"name": "quiet", "time": 1.0}
     assert heard[0].time == NOW
+
+
+def test_who_wants_some_kinds_hears_only_those() -> None:
+    events, heard = Events(FakeClock()), []
+    events.listen(heard.append, {"banned"})
+    assert events.reach("banned") and not events.reach("found")
+    events.tell("found", "sshd", IP)
+    events.tell("banned", "sshd", IP)
+    assert [event.kind for event in heard] == ["banned"]
+    events.ignore(heard.append)
+    assert not events.reach("banned")

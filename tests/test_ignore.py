@@ -181,6 +181,34 @@ def test_set_of_networks_answers_as_each_of_them_would(
     assert (network in known) == any(network.subnet_of(one) for one in members)  # type: ignore[attr-defined,operator]
 
 
+numbers = st.integers(0, 2**32 - 1)
+
+
+@given(st.lists(networks, max_size=4), st.lists(numbers, max_size=3), numbers, numbers)
+def test_who_is_cleared_at_once_is_who_has_no_reason(
+    members: list[object], named: list[int], own: int, number: int
+) -> None:
+    hosts = FakeHosts()
+    hosts.known["a.example"] = {str(ip_address(one)) for one in named}
+    ignored = ignore_list(
+        *map(str, members), own=str(ip_address(own)), hosts=hosts, names=("a.example",)
+    )
+    asked = [ip_address(one) for one in (*named, own, number)]
+    assert not any(map(ignored.clears, asked))  # a name server may know better
+    assert [ignored.omits(ip) for ip in asked] == [ignored.reason(ip) is None for ip in asked]
+    hosts.answer()
+    for clear in (ignored.clears, ignored.omits):
+        assert [clear(ip) for ip in asked] == [ignored.reason(ip) is None for ip in asked]
+
+
+@pytest.mark.parametrize("member", ["192.0.2.0/24", "2001:db8::/64"])
+def test_two_sets_of_networks_make_one(member: str) -> None:
+    first, second = Networks([ip_network("192.0.2.0/25")]), Networks([ip_network(member)])
+    both = first | second
+    assert ip_network(member) in both and ip_address("192.0.2.1") in both
+    assert ip_address("203.0.113.1") not in both and len(first._prefixes[6]) == 0
+
+
 # Host names --------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -195,3 +195,28 @@ def test_failure_is_told_under_what_is_banned(caplog: pytest.LogCaptureFixture) 
     one = Failure("sshd", "192.0.2.1", NOW, ("x",), fid="session")
     ((_, _, text),) = told(caplog, lambda: notices.of(modern=True).found(one))
     assert text.startswith("[sshd] Found session - ")
+
+
+# What it costs -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_what_nobody_reads_is_not_put_into_words(
+    monkeypatch: pytest.MonkeyPatch, modern: bool
+) -> None:
+    def fail(id: Id) -> str:
+        raise AssertionError("it was written")
+
+    monkeypatch.setattr(notices, "shown", fail)
+    words, one = notices.of(modern), Failure("sshd", ip_address("192.0.2.1"), NOW, ("x",))
+    loggers = [notices.log, notices._filter, notices._observer]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        words.found(one)
+        words.ignored(one, "ip")
+        words.found_again(one, 1, 2, False)
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

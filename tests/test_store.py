@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -184,6 +185,47 @@ def test_who_waits_is_called_when_another_process_can_see_it(stores: Make, file:
     store.save(replace(batch_of(ban()), done=[look]))
     store.step()
     assert seen == [("192.0.2.1",)]
+
+
+def test_what_is_no_ban_waits_a_little_for_others_after_the_last_transaction(
+    stores: Make, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "REST", 1e9)
+    monkeypatch.setattr(store_module, "LONGEST_REST", 600.0)
+    store = stores(file, time.monotonic)
+    thread = threading.Thread(target=store.run, args=(threading.Event(),))
+    thread.start()
+
+    def save(mark: str) -> None:
+        store.save(Batch(marks={("sshd", "log"): mark}))
+
+    def commits(number: int) -> bool:
+        return store.health().commits == number
+
+    def await_commit() -> None:
+        give_up = time.monotonic() + 10
+        while not commits(1) and time.monotonic() < give_up:
+            time.sleep(0.01)
+
+    try:
+        save("1")
+        await_commit()  # a lone change is not delayed
+        save("2")
+        time.sleep(0.1)
+        save("3")
+        assert commits(1) and store.health().pending == 1
+        done = threading.Event()
+        store.save(replace(batch_of(ban()), done=[done.set]))
+        assert done.wait(10) and commits(2)
+        save("4")
+        # Whoever asks is answered at once, with all that was saved.
+        assert store.load("sshd", 10).marks == {"log": "4"}
+        save("5")
+    finally:
+        store.finish()
+        thread.join(10)
+    assert not thread.is_alive()
+    assert again(stores, stores(), file).load("sshd").marks == {"log": "5"}
 
 
 def test_an_idle_store_sleeps_until_the_next_purge(stores: Make, file: str) -> None:
@@ -692,6 +734,7 @@ def test_a_damaged_database_is_set_aside_and_the_daemon_runs(stores: Make, file:
 _FULL = """
 import sys, pathlib
 from fail2ban.records import StoreSettings
+from fail2ban import store as store_module
 from fail2ban.store import Store
 from tests.stored import ban, batch_of
 from tests.helpers import FakeClock

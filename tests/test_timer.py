@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,3 +77,21 @@ def test_sleeping_thread_wakes_for_something_earlier_and_for_the_end() -> None:
     timer.wake()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_what_is_due_is_called_with_what_was_given() -> None:
+    clock, done = FakeClock(), []
+    timer = Timer(clock, clock)
+    timer.at(NOW + 1, lambda *what: done.append(what), "who", 7)
+    clock.advance(1)
+    timer.step()
+    assert done == [("who", 7)]
+
+
+def test_only_what_is_due_first_wakes_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, woken = FakeClock(), []
+    timer = Timer(clock, clock)
+    monkeypatch.setattr(timer._changed, "notify", lambda: woken.append(len(timer._times)))
+    for delay in (5, 9, 3, 7):
+        timer.at(NOW + delay, lambda: None)
+    assert woken == [1, 3]

@@ -166,7 +166,10 @@ class _AtOnce(Hosts):
         self._ask = functools.lru_cache(maxsize=1000)(functools.partial(_addresses, look_up))
 
     def have(self, names: Iterable[str], ip: Address) -> bool:
-        return any(ip in self._ask(name) for name in names)
+        return ip in self.addresses(names)
+
+    def addresses(self, names: Iterable[str]) -> Addresses:
+        return frozenset[Address]().union(*map(self._ask, names))
 
     def awaited(self, names: Iterable[str]) -> bool:
         return False

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from fail2ban.decide.bans import Bans
 from fail2ban.decide.history import History
@@ -28,7 +27,7 @@ from fail2ban.records import Id
 class Docket:
     """Collects the changes of one section and saves them as batches.
 
-    Whoever changes what is counted does so within `change`; any thread may.
+    Whoever changes what is counted does so within a `with`; any thread may.
 
     Args:
         jail: name of the section.
@@ -38,7 +37,6 @@ class Docket:
         self._jail, self._tracker, self._bans, self._history = jail, tracker, bans, history
         self._lock = threading.RLock()  # guards all of the following
         self._reading = self._closed = False
-        self._suspects: set[Id] = set()
         self._banned: set[Id] = set()
         self._deferred: dict[int, Deferred | None] = {}
         self._waiting: dict[int, Deferred] = {}
@@ -66,20 +64,23 @@ class Docket:
                 self._move(marks)
             self._save()
 
-    @contextmanager
-    def change(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Let nothing be saved in the middle of a change, but soon after it."""
-        with self._lock:
-            yield
-            if not self._reading:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            if not self._reading and error[0] is None:
                 self._save()
+        finally:
+            self._lock.release()
 
     def renew(self) -> None:
         """Save everything once more, as soon as no poll is under way; any thread."""
-        with self.change():
+        with self:
             self._moved |= self._marks
             self._deferred |= self._waiting
-            self._suspects.update(self._tracker.ids())
+            self._tracker.touch()
             self._banned.update(self._history.ids(self._jail))
             self._banned.update(entry.ban.id for entry in self._bans.of(self._jail))
 
@@ -99,11 +100,7 @@ class Docket:
         with self._lock:
             return list(self._waiting.items())
 
-    # Within `change` ------------------------------------------------------------
-
-    def counted(self, id: Id) -> None:
-        """Note that other failures of an id are remembered now."""
-        self._suspects.add(id)
+    # Within a change ------------------------------------------------------------
 
     def banned(self, id: Id) -> None:
         """Note that a ban of an id has changed, or how many it had."""
@@ -138,14 +135,12 @@ class Docket:
         self._marks = marks
 
     def _save(self) -> None:
-        self._suspects.update(self._tracker.dropped())
         jail, batch = self._jail, Batch()
         batch.marks = {(jail, key): mark for key, mark in self._moved.items()}
-        batch.suspects = {(jail, id): self._tracker.suspect(id) for id in self._suspects}
+        batch.suspects = {(jail, id): one for id, one in self._tracker.changed().items()}
         batch.deferred = {(jail, number): what for number, what in self._deferred.items()}
         self._write(batch, self._banned)
-        self._moved, self._deferred = {}, {}
-        self._suspects, self._banned = set(), set()
+        self._moved, self._deferred, self._banned = {}, {}, set()
 
     def _write(self, batch: Batch, banned: set[Id]) -> None:
         """Save a batch together with the bans of some ids."""

@@ -69,6 +69,9 @@ class Hosts:
     Args:
         look_up: called on our own thread.
         clock: seconds, never back.
+
+    Attributes:
+        revision: another one as soon as there is another answer.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Hosts:
         look_up: Callable[[str], Addresses] = look_up,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.revision = 0
         self._look_up, self._clock = look_up, clock
         self._answers: dict[str, _Answer] = {}
         self._queue: deque[str] = deque()
@@ -88,6 +92,12 @@ class Hosts:
         with self._changed:
             answers = [self._answer(name) for name in names]
         return any(ip in one.addresses for one in answers if one.addresses is not None)
+
+    def addresses(self, names: Iterable[str]) -> Addresses:
+        """Return all addresses that the names are known to have; at once."""
+        with self._changed:
+            answers = [self._answer(name) for name in names]
+        return frozenset(ip for one in answers for ip in one.addresses or ())
 
     def awaited(self, names: Iterable[str]) -> bool:
         """Tell whether an answer about one of the names is still worth waiting for."""
@@ -137,6 +147,7 @@ class Hosts:
 
     def _remember(self, name: str, addresses: Addresses | None, error: str) -> None:
         answer = self._answers[name]
+        self.revision += 1
         answer.waiting = False
         if addresses is None:
             if not answer.failing:

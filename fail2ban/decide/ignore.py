@@ -10,7 +10,7 @@ import ipaddress
 import logging
 import threading
 from collections.abc import Callable
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 import ifaddr
 
@@ -26,6 +26,9 @@ _LOOPBACK = Networks([ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_address(
 
 #: Seconds for which the addresses of the interfaces are believed.
 OWN_ADDRESSES_AGE = 60.0
+
+#: Seconds for which a list is believed to ignore nobody else.
+VIEW_AGE = 1.0
 
 
 def interface_addresses() -> frozenset[Address]:
@@ -62,18 +65,38 @@ class OwnAddresses:
         self._lock = threading.Lock()
 
     def __contains__(self, ip: Address) -> bool:
+        return ip in self.all()
+
+    def all(self) -> frozenset[Address]:
+        """Return them all."""
         with self._lock:
             now = self._clock()
             if self._until is None or now >= self._until:
                 self._refresh()
                 self._until = now + OWN_ADDRESSES_AGE
-            return ip in self._known
+            return self._known
 
     def _refresh(self) -> None:
         try:
             self._known = self._look_up()
         except OSError as error:
             log.error("cannot list the addresses of this host: %s", error)
+
+
+class _View(NamedTuple):
+    """Whom a list ignores, as far as addresses go.
+
+    Attributes:
+        sources: what it was made of.
+        awaited: a name server may know of more.
+        since, until: for so long it is believed, by the list's clock.
+    """
+
+    networks: Networks = Networks()
+    sources: tuple[object, ...] = ()
+    awaited: bool = True
+    since: float = 0.0
+    until: float = 0.0
 
 
 class IgnoreList:
@@ -94,13 +117,26 @@ class IgnoreList:
         hosts: Hosts,
         ticks: Callable[[], float],
     ) -> None:
-        self._own, self._hosts = own if settings.own else frozenset[Address](), hosts
+        self._own, self._hosts = own if settings.own else None, hosts
         self._networks = Networks(settings.networks)
         names = tuple(name.lower() for name in settings.names)
         self._names, self._texts = names, {*settings.texts, *settings.names}
         self._ours = (OURSELVES,) if settings.own else ()
         self._settled: list[tuple[str, ...]] = []
         self._files = [IgnoreFile(jail, path, ticks) for path in settings.files]
+        self._ticks, self._view, self._revision = ticks, _View(), hosts.revision
+
+    def clears(self, ip: Address) -> bool:
+        """Tell, in no time, that an address surely is not ignored; False: ask `reason`.
+
+        Surely means, as of a second ago.
+        """
+        view = self._now()
+        return not view.awaited and not view.networks.has_address(ip)
+
+    def omits(self, ip: Address) -> bool:
+        """Tell the same, whatever a name server may still have to say."""
+        return not self._now().networks.has_address(ip)
 
     def reason(self, id: Id) -> str | None:
         """Say why `id` is ignored, or None if, as far as is known at once, it is not."""
@@ -130,6 +166,28 @@ class IgnoreList:
         for names in self._all_names():
             self._hosts.wait(names)
 
+    def _now(self) -> _View:
+        view, now = self._view, self._ticks()
+        if view.since <= now < view.until and self._revision == self._hosts.revision:
+            return view
+        return self._look(now)
+
+    def _look(self, now: float) -> _View:
+        """Put together whom the list ignores now; with many failures, once a second."""
+        self._revision = self._hosts.revision  # first: an answer may come meanwhile
+        own = frozenset[Address]() if self._own is None else self._own.all()
+        listed = [file.listed() for file in self._files]
+        names = [name for some in self._all_names() for name in some]
+        named = self._hosts.addresses(names)
+        sources, view = (own, named, *listed), self._view
+        if view.sources != sources:
+            networks = Networks([*own, *named]) | _LOOPBACK | self._networks
+            for one in listed:
+                networks |= one.networks
+            view = view._replace(networks=networks, sources=sources)
+        self._view = view = view._replace(awaited=self.awaited(), since=now, until=now + VIEW_AGE)
+        return view
+
     def _all_names(self) -> list[tuple[str, ...]]:
         lists = [self._ours + self._names, *(file.listed().names for file in self._files)]
         return [names for names in lists if names]
@@ -143,7 +201,9 @@ class IgnoreList:
     def _is_own(self, id: Address | Network) -> bool:
         if id in _LOOPBACK:
             return True
-        return (_is_address(id) and id in self._own) or self._has_name(id, self._ours)
+        if self._own is not None and _is_address(id) and id in self._own:
+            return True
+        return self._has_name(id, self._ours)
 
     def _has_name(self, id: Address | Network, names: tuple[str, ...]) -> bool:
         return bool(names) and _is_address(id) and self._hosts.have(names, id)

@@ -7,11 +7,14 @@ Source: jail-conf.md section 5.6.
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
 
 from fail2ban.decide.hosts import Hosts
 from fail2ban.decide.ignore import IgnoreList, OwnAddresses
 from fail2ban.decide.ignorecommand import Asker, IgnoreCommand
 from fail2ban.records import Ban, Failure, Id, IgnoreSettings
+
+_ADDRESSES = IPv4Address, IPv6Address
 
 
 class Ignoring:
@@ -33,6 +36,7 @@ class Ignoring:
     ) -> None:
         self._list = IgnoreList(jail, settings, own, hosts, ticks)
         self._command = IgnoreCommand(jail, settings, asker, ticks)
+        self._asks = bool(self._command)
         self._list.awaited()  # asks the name servers in good time
 
     @property
@@ -50,7 +54,20 @@ class Ignoring:
 
     def spares(self, ban: Ban) -> bool:
         """Tell whether a ban must not be, as far as is known at once."""
+        ip = ban.ticket.ip
+        if ban.ticket.fid is None and isinstance(ip, _ADDRESSES) and self._list.omits(ip):
+            return False
         return bool(self.reason(ban.id) or self.reason(ban.ip))
+
+    def clears(self, failure: Failure) -> bool:
+        """Tell, in no time, that a failure surely counts; False: `known_reason` may say so, too.
+
+        Almost all do, and each line that matches asks.
+        """
+        ip = failure.ip
+        if self._asks or failure.fid is not None or not isinstance(ip, _ADDRESSES):
+            return False
+        return self._list.clears(ip)
 
     def known_reason(self, failure: Failure) -> str | None:
         """Say why a failure does not count, as far as is known at once."""

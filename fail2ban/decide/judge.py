@@ -14,7 +14,7 @@ from fail2ban.decide.bans import State
 from fail2ban.decide.bantime import BanTimes, attempts
 from fail2ban.decide.court import Court
 from fail2ban.decide.docket import Docket
-from fail2ban.decide.history import Past
+from fail2ban.decide.history import NO_PAST, Past
 from fail2ban.decide.ignoring import Ignoring
 from fail2ban.decide.inquiry import SHARE, Inquiry
 from fail2ban.decide.tracker import Tracker
@@ -80,7 +80,7 @@ class Judge:
 
     def hear(self, failure: Failure) -> None:
         """Count a failure, and order a ban if it was one too many."""
-        with self._docket.change():
+        with self._docket:
             self._hear(failure, self._court.clock())
 
     def defer(self, failure: Failure, named: bool = True) -> int:
@@ -89,12 +89,12 @@ class Judge:
         Args:
             named: its `ip` is a host name.
         """
-        with self._docket.change():
+        with self._docket:
             return self._docket.defer(Deferred(failure, named, self._court.clock()))
 
     def settle(self, number: int, failures: Sequence[Failure]) -> None:
         """Hear what a deferred failure has come to; a second time it is nothing."""
-        with self._docket.change():
+        with self._docket:
             if deferred := self._docket.settle(number):
                 for failure in failures:
                     self._hear(failure, deferred.heard)
@@ -111,7 +111,7 @@ class Judge:
         Any thread.
         """
         now = self._court.clock()
-        with self._docket.change():
+        with self._docket:
             bans = self._past(id, now).bans
             ticket = Ticket(self._settings.name, id, failures=0, time=now)
             is_new = self._order(ticket, self._times.seconds(bans), now, bans)
@@ -121,7 +121,7 @@ class Judge:
     def pardon(self, id: Id | None) -> None:
         """Forget that an id was ever banned; None: that anybody was. Any thread."""
         history, name = self._court.history, self._settings.name
-        with self._docket.change():
+        with self._docket:
             for one in history.ids(name) if id is None else [id]:
                 history.forget(name, one)
                 self._docket.banned(one)
@@ -135,17 +135,18 @@ class Judge:
             restore: puts bans in force, and those that are over, into the table.
         """
         now = self._court.clock()
-        with self._docket.change():
+        with self._docket:
             self._docket.load(left.marks, left.deferred)
             counting = {id: one for id, one in left.suspects.items() if not self.ignores(id)}
-            gone = self._tracker.load(counting, now)
-            for id in [*gone, *(left.suspects.keys() - counting.keys())]:
-                self._docket.counted(id)
+            self._tracker.load(counting, now)
+            self._tracker.touch(left.suspects.keys() - counting.keys())
             bans, over = returning.sort(
                 self._settings, left.bans, left.unknown, now, self._ignoring.spares
             )
             restore(bans, over)
-            for ban in left.bans:
+            # The others stand as they are stored.
+            stored = set(map(id, left.bans))
+            for ban in [*over, *(ban for ban in bans if id(ban) not in stored)]:
                 self._docket.banned(ban.id)
 
     def resume(self, resolve: Callable[[int, Failure], None]) -> None:
@@ -199,7 +200,7 @@ class Judge:
     def _inquire(self, number: int, failure: Failure) -> None:
         """Do what takes time; on the thread of the inquiry."""
         reason = self._ignoring.find_out(failure)
-        with self._docket.change():
+        with self._docket:
             if not self._inquiry.closed and (deferred := self._docket.settle(number)):
                 self._conclude(failure, deferred.heard, reason)
 
@@ -222,6 +223,8 @@ class Judge:
     # Counting and banning; within a change of the docket ----------------------
 
     def _hear(self, failure: Failure, now: float) -> None:
+        if self._ignoring.clears(failure):
+            return self._conclude(failure, now, None)
         reason = self._ignoring.known_reason(failure)
         if reason is None and self._ignoring.takes_time(failure):
             number = self._docket.defer(Deferred(failure, False, now))
@@ -238,13 +241,13 @@ class Judge:
             return
         self._court.notices.found(failure)
         self.found_total += 1
-        past = self._past(failure.id, heard) if self._settings.growth else Past()
-        weight = 1
-        if failure.time > past.last:
-            weight = attempts(past.bans, self._settings.maxretry)
+        weight, past = 1, NO_PAST
+        if self._settings.growth:
+            past = self._past(failure.id, heard)
+            if failure.time > past.last:
+                weight = attempts(past.bans, self._settings.maxretry)
         ticket = self._tracker.add(failure, heard, weight)
-        self._docket.counted(failure.id)
-        if past.bans and weight > 1:
+        if weight > 1:
             self._court.notices.found_again(failure, past.bans, weight, ticket is not None)
         if ticket is not None:
             self._ban(ticket)

@@ -11,9 +11,12 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable
+from typing import Any, TypeVarTuple
+
+T = TypeVarTuple("T")
 
 #: What the timer calls, on its thread.
-Action = Callable[[], object]
+Action = Callable[..., object]
 
 #: Longest sleep in seconds. The wall clock may be set, or the machine suspended.
 LONGEST_SLEEP = 30.0
@@ -24,16 +27,20 @@ class _Heap:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self._items: list[tuple[float, int, Action]] = []
+        # Due, number, action and what it is called with: flat, for there may be many.
+        self._items: list[tuple[Any, ...]] = []
         self._numbers = itertools.count()  # equal times run in the order of asking
 
-    def push(self, due: float, action: Action) -> None:
-        heapq.heappush(self._items, (due, next(self._numbers), action))
+    def push(self, due: float, action: Action, what: tuple[object, ...] = ()) -> None:
+        heapq.heappush(self._items, (due, next(self._numbers), action, *what))
 
-    def pop(self) -> Action | None:
+    def pop(self) -> tuple[Any, ...] | None:
         if self._items and self._items[0][0] <= self.clock():
-            return heapq.heappop(self._items)[2]
+            return heapq.heappop(self._items)
         return None
+
+    def begins_with(self, due: float) -> bool:
+        return bool(self._items[0][0] == due)
 
     def until_next(self) -> float:
         return self._items[0][0] - self.clock() if self._items else LONGEST_SLEEP
@@ -62,22 +69,26 @@ class Timer:
         with self._changed:
             return len(self._times) + len(self._pauses)
 
-    def at(self, due: float, action: Action) -> None:
-        """Call `action` once, at `due` seconds since the epoch; any thread."""
+    def at(self, due: float, action: Callable[[*T], object], *what: *T) -> None:
+        """Call `action` with `what` once, at `due` seconds since the epoch; any thread."""
         with self._changed:
-            self._times.push(due, action)
-            self._changed.notify()
+            self._times.push(due, action, what)
+            if self._times.begins_with(due):
+                self._changed.notify()
 
-    def after(self, seconds: float, action: Action) -> None:
+    def after(self, seconds: float, action: Callable[[], object]) -> None:
         """Call `action` once, when so many seconds have passed; any thread."""
         with self._changed:
-            self._pauses.push(self._pauses.clock() + seconds, action)
-            self._changed.notify()
+            due = self._pauses.clock() + seconds
+            self._pauses.push(due, action)
+            if self._pauses.begins_with(due):
+                self._changed.notify()
 
     def step(self) -> float:
         """Call what is due; return the seconds until there is more to do."""
-        while (action := self._pop()) is not None:
-            action()
+        while (item := self._pop()) is not None:
+            _, _, action, *what = item
+            action(*what)
         with self._changed:
             return self._until_next()
 
@@ -96,7 +107,7 @@ class Timer:
         with self._changed:
             self._changed.notify()
 
-    def _pop(self) -> Action | None:
+    def _pop(self) -> tuple[Any, ...] | None:
         with self._changed:
             return self._times.pop() or self._pauses.pop()
 

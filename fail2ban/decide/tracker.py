@@ -7,10 +7,11 @@ Source: jail-conf.md section 7.8, whose estimate is not what happens here.
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 
+from fail2ban.decide import suspicion
+from fail2ban.decide.keys import Key, id_of, key
+from fail2ban.decide.suspicion import Suspicion, Text
 from fail2ban.ledger import Suspect
 from fail2ban.records import Failure, Id, Ticket
 
@@ -20,19 +21,9 @@ CAPACITY = 100_000
 #: Characters kept of a line that counted; lines kept of an id unless told otherwise.
 LINE_LENGTH, LINES = 512, 10
 
-
-@dataclass(slots=True)
-class _Suspect:
-    """What one id did.
-
-    Attributes:
-        times: in ascending order, each as often as its failure counts.
-        lines: the newest failures that still count, last ones last: when, and
-            what was written.
-    """
-
-    times: list[float] = field(default_factory=list)
-    lines: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
+#: While more ids than that are tracked, only so much is kept of the first line of one
+#: that fails: many who fail once are not to fill the memory with what they wrote.
+CROWD, CROWD_LENGTH = 10_000, 200
 
 
 class Tracker:
@@ -63,14 +54,14 @@ class Tracker:
     ) -> None:
         self.stale = self.crowded_out = 0
         self.capacity = capacity
-        self._dropped: list[Id] = []
         # Kept in the order of the last failure: the first is the oldest.
-        self._suspects: dict[Id, _Suspect] = {}
+        self._suspicions: dict[Key, Suspicion] = {}
+        self._changed: dict[Key, Id] = {}
         self._lock = threading.Lock()
         self.limit(maxretry, findtime, maxmatches)
 
     def __len__(self) -> int:
-        return len(self._suspects)
+        return len(self._suspicions)
 
     def limit(self, maxretry: int, findtime: float, maxmatches: int | None = None) -> None:
         """Change the limits; what was counted stays counted."""
@@ -88,17 +79,24 @@ class Tracker:
             attempts: how often it counts, from 1 to `maxretry`.
         """
         with self._lock:
-            begin, time = now - self._findtime, min(failure.time, now)
+            begin, most = now - self._findtime, self._maxmatches
+            time = failure.time if failure.time < now else now
             if time < begin:
                 self.stale += 1
                 return None
-            suspect = self._suspects.pop(failure.id, None) or _Suspect()
-            _count(suspect, time, begin, attempts)
-            self._keep(suspect, time, begin, failure.lines)
-            if len(suspect.times) >= self._maxretry:
-                return _ticket(failure, suspect)
-            self._suspects[failure.id] = suspect
-            self._make_room(begin)
+            id = failure.ip if failure.fid is None else failure.fid
+            who = key(id)
+            old = self._suspicions.pop(who, ())
+            self._changed[who] = id
+            found = suspicion.more(old, time, begin, self._kept(old, failure.lines), most, attempts)
+            if len(found) >= 2 * self._maxretry:
+                text = suspicion.text_of(failure.lines, most, LINE_LENGTH)
+                return _ticket(
+                    failure, suspicion.more(old, time, begin, text, most, attempts), most
+                )
+            self._suspicions[who] = found
+            if len(self._suspicions) > self.capacity:
+                self._make_room(begin)
             return None
 
     def forget(self, now: float) -> None:
@@ -108,93 +106,86 @@ class Tracker:
 
     # Beyond the end of the process ---------------------------------------------
 
-    def ids(self) -> list[Id]:
-        """Return who is watched."""
-        with self._lock:
-            return list(self._suspects)
-
     def suspect(self, id: Id) -> Suspect | None:
         """Return what is remembered of an id; None: nothing."""
         with self._lock:
-            if (suspect := self._suspects.get(id)) is None:
-                return None
-            return Suspect(tuple(suspect.times), tuple(suspect.lines))
+            return self._stored(key(id))
 
-    def load(self, suspects: Mapping[Id, Suspect], now: float) -> list[Id]:
-        """Take over what an earlier run remembered; return who is not watched any more."""
+    def load(self, suspects: Mapping[Id, Suspect], now: float) -> None:
+        """Take over what an earlier run remembered; who is not watched any more has changed."""
         begin = now - self._findtime
         by_time = sorted(suspects.items(), key=lambda item: item[1].times[-1:])
         with self._lock:
-            for id, (times, lines) in by_time:
-                # The writer's clock, or ours, may have been ahead.
-                counting = [min(time, now) for time in times if time >= begin]
-                if counting and id not in self._suspects:
-                    # One failure more makes a ticket, also if the limit is lower now.
-                    kept = [(when, text) for when, text in lines if when >= begin]
-                    self._suspects[id] = _Suspect(counting, kept)
+            for id, suspect in by_time:
+                # The writer's clock, or ours, may have been ahead. One failure more makes
+                # a ticket, also if the limit is lower now.
+                found, who = suspicion.read(suspect, begin, now), key(id)
+                if not found:
+                    self._changed[who] = id
+                elif who not in self._suspicions:
+                    self._suspicions[who] = found
             self._make_room(begin)
-            self._dropped.clear()
-            return [id for id in suspects if id not in self._suspects]
 
-    def dropped(self) -> list[Id]:
-        """Return who was forgotten since the last call because time passed, or room ran out."""
+    def touch(self, ids: Iterable[Id] | None = None) -> None:
+        """Take some ids, or all that are watched, for changed."""
         with self._lock:
-            dropped, self._dropped = self._dropped, []
-            return dropped
+            who = map(id_of, self._suspicions) if ids is None else ids
+            self._changed |= {key(id): id for id in who}
+
+    def changed(self) -> dict[Id, Suspect | None]:
+        """Return what is remembered of those that have changed since the last call."""
+        with self._lock:
+            changed, self._changed = self._changed, {}
+            return {id: self._stored(who) for who, id in changed.items()}
 
     # Memory --------------------------------------------------------------------
 
-    def _keep(self, suspect: _Suspect, time: float, begin: float, lines: tuple[str, ...]) -> None:
-        """Keep the newest lines of failures that count."""
-        if not (most := self._maxmatches):
-            suspect.lines = []
-            return
-        kept = [(when, old) for when, old in suspect.lines if when >= begin]
-        kept.append((time, tuple(line[:LINE_LENGTH] for line in lines[-most:])))
-        while sum(len(old) for _, old in kept[1:]) >= most:
-            del kept[0]
-        surplus = sum(len(old) for _, old in kept) - most
-        if surplus > 0:
-            kept[0] = kept[0][0], kept[0][1][surplus:]
-        suspect.lines = kept
+    def _kept(self, old: Suspicion, lines: tuple[str, ...]) -> Text:
+        """Return what is kept of the lines of a failure that makes no ticket."""
+        if len(self._suspicions) < CROWD:
+            return suspicion.text_of(lines, self._maxmatches, LINE_LENGTH)
+        return None if old else suspicion.text_of(lines, min(1, self._maxmatches), CROWD_LENGTH)
 
-    def _drop_old(self, begin: float) -> None:
+    def _drop_old(self, begin: float, surplus: int = 0) -> int:
+        """Drop the oldest while they have left the window, or are too many; return how many."""
         # The order is that of arrival. Lines of a slow log may be older than
         # those before them; they only wait a little longer at the end.
-        while self._suspects:
-            oldest = next(iter(self._suspects))
-            if self._suspects[oldest].times[-1] >= begin:
-                return
-            self._drop(oldest)
+        gone: list[Key] = []
+        for who, found in self._suspicions.items():
+            if found[-2] >= begin and len(gone) >= surplus:
+                break
+            gone.append(who)
+        for who in gone:
+            self._drop(who)
+        return len(gone)
 
     def _make_room(self, begin: float) -> None:
-        if len(self._suspects) <= self.capacity:
-            return
+        """Drop those that have left the window; if that is not enough, the oldest others.
+
+        Some more than must be: where a dict begins with what was dropped, it takes long
+        to find its first key.
+        """
         self._drop_old(begin)
-        while len(self._suspects) > self.capacity:
-            self._drop(next(iter(self._suspects)))
-            self.crowded_out += 1
+        if (surplus := len(self._suspicions) - self.capacity) > 0:
+            self.crowded_out += self._drop_old(begin, surplus + self.capacity // 100)
 
-    def _drop(self, id: Id) -> None:
-        del self._suspects[id]
-        self._dropped.append(id)
+    def _drop(self, who: Key) -> None:
+        del self._suspicions[who]
+        self._changed[who] = id_of(who)
 
-
-def _count(suspect: _Suspect, time: float, begin: float, attempts: int) -> None:
-    """Add one failure and drop those before `begin`."""
-    where = bisect_right(suspect.times, time)
-    suspect.times[where:where] = [time] * attempts
-    del suspect.times[: bisect_left(suspect.times, begin)]
+    def _stored(self, who: Key) -> Suspect | None:
+        found = self._suspicions.get(who)
+        return None if found is None else suspicion.stored(found)
 
 
-def _ticket(failure: Failure, suspect: _Suspect) -> Ticket:
+def _ticket(failure: Failure, found: Suspicion, most: int) -> Ticket:
     return Ticket(
-        jail=failure.jail,
-        ip=failure.ip,
-        failures=len(suspect.times),
-        time=suspect.times[-1],
-        lines=tuple(line for _, lines in suspect.lines for line in lines),
-        fid=failure.fid,
-        groups=failure.groups,
-        seen=failure.seen,
+        failure.jail,
+        failure.ip,
+        len(found) // 2,
+        found[-2],
+        suspicion.written(found, most),
+        failure.fid,
+        failure.groups,
+        failure.seen,
     )

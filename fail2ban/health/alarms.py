@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from fail2ban.events import Event
+from fail2ban.events import Event, Kind
 from fail2ban.health.checks import (
     Check,
     Crowded,
@@ -29,6 +29,9 @@ from fail2ban.health.facts import Alarm, Observed
 from fail2ban.health.quiet import Quiet
 from fail2ban.records import HealthSettings
 from fail2ban.text import printable
+
+#: What they want to hear of.
+HEARD: frozenset[Kind] = frozenset({"already_banned"})
 
 
 class Change(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,7 @@ class Counters:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._events: Counter[tuple[str, str]] = Counter()
+        self._events: dict[tuple[str, str], int] = {}
         self._commands: dict[tuple[str, str, str], _Runs] = {}
         self._latency: dict[str, Histogram] = {}
         self._reloads = self._failed_reloads = 0
@@ -32,8 +31,9 @@ class Counters:
 
     def note(self, event: Event) -> None:
         """Count an event; a `Listener`."""
+        about = event.jail, event.kind
         with self._lock:
-            self._events[event.jail, event.kind] += 1
+            self._events[about] = self._events.get(about, 0) + 1
             if event.kind == "command":
                 self._note_command(event)
             elif event.kind == "banned":

@@ -11,9 +11,9 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
+from fail2ban.decide.keys import Key, id_of, key
 from fail2ban.events import Event, Kind
 from fail2ban.ledger import Batch, Ledger
-from fail2ban.records import Id
 
 #: What an attacker can cause at will, as often as he likes.
 CHEAP: frozenset[Kind] = frozenset(
@@ -26,7 +26,7 @@ TOTAL = 6000
 #: Seconds in which so many are kept.
 MINUTE = 60.0
 
-_Key = tuple[str, Id | None, Kind]
+_Key = tuple[str, Key | None, Kind]
 
 
 class Keeping:
@@ -53,10 +53,10 @@ class Keeping:
         if event.kind not in CHEAP:
             return self._save([event])
         with self._lock:
-            kept = self._turn(event.time)
+            told = self._turn(event.time)
             if self._has_room(event):
-                kept.append(event)
-        self._save(kept)
+                told.append(event)
+        self._save(told)
 
     def step(self, now: float) -> None:
         """Tell of the minute before, if it is over; to be called now and then."""
@@ -72,19 +72,20 @@ class Keeping:
         surplus, self._surplus = self._surplus, Counter()
         self._kept, self._total, self._begun = Counter(), 0, now
         return [
-            Event(now, kind, jail, id, {"more": count})
-            for (jail, id, kind), count in surplus.items()
+            Event(now, kind, jail, None if who is None else id_of(who), {"more": count})
+            for (jail, who, kind), count in surplus.items()
         ]
 
     def _has_room(self, event: Event) -> bool:
-        key = event.jail, event.id, event.kind
-        if self._total < TOTAL and self._kept[key] < SHARE:
-            self._kept[key] += 1
+        about = event.jail, None if event.id is None else key(event.id), event.kind
+        kept = self._kept.get(about, 0)
+        if kept < SHARE and self._total < TOTAL:
+            self._kept[about] = kept + 1
             self._total += 1
             return True
         self.unkept += 1
-        if key in self._kept:
-            self._surplus[key] += 1
+        if kept:
+            self._surplus[about] += 1
         return False
 
     def _save(self, events: list[Event]) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from fail2ban import __version__
 from fail2ban.events import Events
-from fail2ban.health.alarms import Alarms, Change
+from fail2ban.health.alarms import HEARD, Alarms, Change
 from fail2ban.health.counters import Counters
 from fail2ban.health.facts import Health, Observed
 from fail2ban.health.keeping import Keeping
@@ -61,8 +61,9 @@ class Monitor:
         self._keeping, self._alarms = Keeping(ledger), Alarms()
         self._started = clock()
         self._saved = ""
-        for listener in (self.counters.note, self._alarms.note, self._keeping.note):
-            events.listen(listener)
+        events.listen(self.counters.note)
+        events.listen(self._alarms.note, HEARD)
+        events.listen(self._keeping.note)
 
     def recall(self, text: str) -> None:
         """Go on with what the store has at `MARK`; before `begin`."""

@@ -27,7 +27,8 @@ class Recording:
 
     def found(self, failure: Failure) -> None:
         self._notices.found(failure)
-        self._tell("found", failure, lines=_lines(failure), attempts=1)
+        if self._events.reach("found"):
+            self._tell("found", failure, lines=_lines(failure), attempts=1)
 
     def found_again(self, failure: Failure, bans: int, attempts: int, enough: bool) -> None:
         self._notices.found_again(failure, bans, attempts, enough)
@@ -35,7 +36,8 @@ class Recording:
 
     def ignored(self, failure: Failure, reason: str) -> None:
         self._notices.ignored(failure, reason)
-        self._tell("ignored", failure, lines=_lines(failure), by=reason)
+        if self._events.reach("ignored"):
+            self._tell("ignored", failure, lines=_lines(failure), by=reason)
 
     def expired(self, ticket: Ticket) -> None:
         self._notices.expired(ticket)
