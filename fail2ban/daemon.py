@@ -10,11 +10,13 @@ import logging
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from fail2ban import __version__
+from fail2ban import __version__, collector
 from fail2ban.config.loaded import Loaded
 from fail2ban.control.commands import Commands
 from fail2ban.control.doors import doors
@@ -25,15 +27,17 @@ from fail2ban.enforce import shell
 from fail2ban.enforce.firewall import host_families
 from fail2ban.enforce.site import Modes
 from fail2ban.errors import ConfigError
-from fail2ban.health import http
 from fail2ban.lifeline import Lifeline
-from fail2ban.mailthread import MailThread
 from fail2ban.messages import Messages
 from fail2ban.plan import CONFIGURATION, Plan, fixed, make_plan, objections
 from fail2ban.records import Ban, JailSettings, MailSettings, Problem
 from fail2ban.sd import Supervisor
 from fail2ban.steering import Steering, Wheel
 from fail2ban.works import Links, Works, actions, store_settings
+
+if TYPE_CHECKING:
+    from fail2ban.health.http import MetricsServer
+    from fail2ban.mailthread import MailThread
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +46,8 @@ Load = Callable[[], Loaded]
 
 #: Seconds that the runner may be at one thing, besides those of the slowest command.
 RUNNER_PATIENCE = 60.0
+#: Seconds that a thread may have the interpreter while another one wants it.
+SWITCH = 0.0005
 #: Seconds that the store gets at the end: a disk may hang, and we end all the same.
 STORE_PATIENCE = 20.0
 
@@ -106,8 +112,7 @@ class Daemon:
             self._settings, Commands(self._steering).execute, supervisor.by_path(self._settings)
         )
         self._control = ControlServer(found, self._works.events) if found else None
-        port = self._settings.health.port
-        self._metrics = http.opened(port, self._works.monitor.health) if port else None
+        self._metrics = self._make_metrics(self._settings.health.port)
 
     def _make_works(self) -> Works:
         pulse = self._lifeline.watch(
@@ -124,6 +129,13 @@ class Daemon:
             act=self._reconfigure,
         )
         return Works(self._settings, self._plan.jails, links)
+
+    def _make_metrics(self, port: int) -> MetricsServer | None:
+        if not port:
+            return None
+        from fail2ban.health.http import opened  # needs much memory, and few have it
+
+        return opened(port, self._works.monitor.health)
 
     def _patience(self) -> float:
         """Return how long the runner may be at one thing, in seconds."""
@@ -160,6 +172,9 @@ class Daemon:
         """Serve until a signal or a death ends us; return the exit status."""
         self._catch_signals()
         threading.stack_size(self._settings.stack_size * 1024)
+        # A line of a quiet section is not to wait long for a busy one's.
+        sys.setswitchinterval(SWITCH)
+        collector.calm()
         _report(self._plan.problems)
         log.info("Fail2Ban v%s is running", __version__)
         if self._settings.firewall.dryrun:
@@ -184,6 +199,7 @@ class Daemon:
     def _handle(self, number: int, frame: object) -> None:
         self._ending |= _SIGNALS[number] is Wish.END
 
+    @collector.paused()
     def _start(self, unclean: bool) -> None:
         """Start in the order of dependence; the bans of the last run come back first."""
         works, stop, never = self._works, self._stop, threading.Event()
@@ -235,6 +251,7 @@ class Daemon:
 
     def _started(self) -> None:
         self._ready()
+        collector.settle()
         self._lifeline.started(f"Guarding {len(self._works.jails.names())} sections")
 
     def _next_wishes(self) -> set[Wish]:
@@ -268,7 +285,7 @@ class Daemon:
         self._set_mail(None)
         self._end_store()
 
-    def _servers(self) -> list[ControlServer | http.MetricsServer]:
+    def _servers(self) -> list[ControlServer | MetricsServer]:
         return [server for server in (self._control, self._metrics) if server is not None]
 
     def _end_store(self) -> None:
@@ -331,6 +348,8 @@ class Daemon:
     def _set_mail(self, settings: MailSettings | None) -> None:
         old, self._mail = self._mail, None
         if settings is not None:
+            from fail2ban.mailthread import MailThread  # needs much memory, and few have it
+
             self._mail = MailThread(settings, self._guard)
         if old is not None:
             old.end()
@@ -370,6 +389,7 @@ class Daemon:
             self._adopt(plan)
         self._works.jails.change(plan, jail, restart)
         log.info("The configuration is in use")
+        collector.settle()
         return list(plan.problems)
 
     def _adopt(self, plan: Plan) -> None:

@@ -21,7 +21,7 @@ from fail2ban.enforce import shell
 from fail2ban.enforce.aside import Teller
 from fail2ban.enforce.asker import ShellAsker
 from fail2ban.enforce.firewall import host_families
-from fail2ban.enforce.mailaction import MailAction
+from fail2ban.enforce.latepost import LatePost
 from fail2ban.enforce.runner import Runner
 from fail2ban.enforce.scaffold import Scaffold
 from fail2ban.enforce.shell import Shell
@@ -97,7 +97,7 @@ class Works:
         self.store = Store(store_settings(settings, jails), renewed=self._renew)
         self.history = Memory(settings.store.purgeage if settings.store else AGE)
         lore = Lore(merged=self._merged, counts=self._counts)
-        self.post, self.teller = MailAction(lore), Teller()
+        self.post, self.teller = LatePost(lore), Teller()
         scaffold = Scaffold(
             settings.firewall,
             actions(jails),

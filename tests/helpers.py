@@ -49,10 +49,16 @@ class FakeShell:
     variables: list[Mapping[str, str]] = field(default_factory=list)
     arguments: list[tuple[str, ...]] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
+    feeds: list[str | None] = field(default_factory=list)
     fails: Callable[[str], bool] = lambda command: False
 
     def __call__(
-        self, command: str, variables: Mapping[str, str], timeout: float, *arguments: str
+        self,
+        command: str,
+        variables: Mapping[str, str],
+        timeout: float,
+        *arguments: str,
+        feed: str | None = None,
     ) -> None:
         if not command.strip():
             return
@@ -60,8 +66,9 @@ class FakeShell:
         self.variables.append(variables)
         self.arguments.append(arguments)
         self.timeouts.append(timeout)
+        self.feeds.append(feed)
         if self.fails(command):
-            raise CommandError(f"'{command}' returned 256 (exit status 1)")
+            raise CommandError(f"'{command}' returned 256 (exit status 1)", status=1)
 
     def taken(self) -> list[str]:
         """Return the commands since the last call."""

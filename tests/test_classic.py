@@ -363,6 +363,8 @@ fwend = end %(port)s/%(protocol)s
 fwcheck = check
 fwban = nft add element <family> s { <ip> }
 fwunban = nft delete element <family> s { <ip> }
+fwbanmany = <iptables> many %(port)s
+fwunbanmany = fewer <section>
 """
     assert jail(text) == JailSettings(
         name="My Site",
@@ -389,6 +391,10 @@ fwunban = nft delete element <family> s { <ip> }
                 unban=Command(
                     *(f"nft delete element {x} s {{ <ip> }}" for x in ("<family>", *FAMILIES))
                 ),
+                banmany=Command(
+                    "<iptables> many http", "iptables many http", "ip6tables many http"
+                ),
+                unbanmany=Command.same("fewer <jail.name>"),
                 repair_on_unban=True,
             ),
         ),

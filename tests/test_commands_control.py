@@ -707,7 +707,9 @@ def test_actions_and_their_properties_are_listed(run: Run) -> None:
     assert run("get one actions") == ["one"]
     properties = run("get one actionproperties one")
     assert isinstance(properties, list) and properties == sorted(properties)
-    assert {"actionban", "actionprolong", "actname", "name", "timeout"} <= set(properties)
+    assert {"actionban", "actionbanmany", "actionprolong", "actname", "name", "timeout"} <= set(
+        properties
+    )
     for name in properties:
         run(f"get one action one {name}")
     with pytest.raises(Refused, match="^'Invalid Action name: nope'$"):
@@ -788,6 +790,10 @@ def test_properties_of_an_action_are_shown_and_changed(host: FakeHost) -> None:
     assert (action.ban.any, action.ban.ip6, action.timeout) == ("echo <ip>", "echo <ip>", 120.0)
     assert commands.execute([*tell, "actionstart", "a <name> <actname>"]) == "a one one"
     assert action.unban.any == "unban one <ip>"
+    assert commands.execute([*tell, "actionbanmany", "many <name>"]) == "many one"
+    with pytest.raises(Refused, match="actionbanmany: '<ip>' is about one ban"):
+        commands.execute([*tell, "actionbanmany", "many\nadd <ip>"])
+    assert host.running["one"].actions[0].banmany.any == "many one"
 
 
 def test_an_action_that_mails_has_no_commands(run: Run, host: FakeHost) -> None:

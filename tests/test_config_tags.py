@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fail2ban.config import tags
 from fail2ban.config.ini import TREE, Value, read
 from fail2ban.config.interpolation import GROWTH, InterpolationError, Layer, Place
 from fail2ban.config.tags import DEPTH, Tags
@@ -23,8 +25,8 @@ def filled(text: str, option: str = "x", stays: list[str] | None = None) -> Valu
     def refer(name: str, _: Place) -> Place | None:
         return layer.place(name) if name in layer.options else None
 
-    tags = Tags(refer, lambda place: place.value, lambda name, _: kept.append(name))
-    return tags.fill(layer.place(option))
+    made = Tags(refer, lambda place: place.value, lambda name, _: kept.append(name))
+    return made.fill(layer.place(option))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,35 @@ def filled(text: str, option: str = "x", stays: list[str] | None = None) -> Valu
 )
 def test_innermost_tag_is_replaced_and_what_is_no_tag_stays(text: str, expected: str) -> None:
     assert filled(text).text == expected
+
+
+@given(st.text("<>yz- \n", max_size=30), st.text("<>yz- ", max_size=6))
+def test_a_line_without_nested_tags_is_filled_as_one_that_may_have_some(
+    text: str, known: str
+) -> None:
+    """There is a short way for it."""
+
+    def fill() -> tuple[str, list[str]]:
+        stays: list[str] = []
+        options = {
+            name: Value(tuple((line, 1) for line in said.split("\n")), Origin("f.conf", 1))
+            for name, said in {"x": text, "y": known, "yz": "1", "z-": "", "y-1": "2"}.items()
+        }
+        layer = Layer("A", options)
+
+        def refer(name: str, _: Place) -> Place | None:
+            return layer.place(name) if name in options else None
+
+        made = Tags(refer, lambda place: place.value, lambda name, _: stays.append(name))
+        try:
+            return made.fill(layer.place("x")).text, stays
+        except InterpolationError as error:
+            return str(error), stays
+
+    by_the_short_way = fill()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tags, "_NESTED", re.compile(""))
+        assert fill() == by_the_short_way
 
 
 def test_every_physical_line_keeps_its_number() -> None:

@@ -30,26 +30,26 @@ def test_ban_command_gets_bare_address_and_whole_seconds() -> None:
     """Defect 7 of 0.6: quotes around the address, times with a fraction."""
     shell = FakeShell()
     commands = action(ban="<ip>|<jail.name>|<failures>|<time>|<banstart>|<seconds>|<family>")
-    Firewall("SSH", commands, shell).ban(ban(), NOW + 100.4)
+    Firewall("SSH", commands, shell).ban([ban()], NOW + 100.4)
     assert shell.commands == ["192.0.2.1|SSH|5|1699999998|1700000000|500|inet4"]
 
 
 def test_permanent_ban_has_no_seconds_left() -> None:
     shell = FakeShell()
-    Firewall("SSH", action(ban="<ip> <seconds>"), shell).ban(ban("2001:db8::1", None), NOW)
+    Firewall("SSH", action(ban="<ip> <seconds>"), shell).ban([ban("2001:db8::1", None)], NOW)
     assert shell.commands == ["2001:db8::1 0"]
 
 
 def test_unban_command_gets_the_moments_of_ban_and_unban() -> None:
     shell = FakeShell()
     commands = action(unban="<ip> <banstart> <unbantime> <failures>")
-    Firewall("SSH", commands, shell).unban(ban("2001:db8::1"), NOW + 600.9)
+    Firewall("SSH", commands, shell).unban([ban("2001:db8::1")], NOW + 600.9)
     assert shell.commands == ["2001:db8::1 1700000000 1700000600 5"]
 
 
 def test_lines_of_the_log_reach_a_command_only_as_an_argument_or_a_variable() -> None:
     shell = FakeShell()
-    Firewall("SSH", action(ban="<ip> <matches>"), shell).ban(ban(), NOW)
+    Firewall("SSH", action(ban="<ip> <matches>"), shell).ban([ban()], NOW)
     assert shell.commands == ['f2bV_matches=${1}; set --\n192.0.2.1 "${f2bV_matches}"']
     assert shell.arguments == [("sh", "first line\nlast line")]
     assert shell.variables[0]["F2B_MATCHES"] == "first line\nlast line"
@@ -59,7 +59,7 @@ def test_what_an_attacker_wrote_arrives_to_the_letter_and_does_nothing(tmp_path:
     hostile = f"'; touch {tmp_path}/x; '$(touch {tmp_path}/x)`touch {tmp_path}/x`\" \\ *"
     command = f"printf '%s\\n' '<matches>' \"<matches>\" <F-USER> >> {tmp_path}/out"
     one = Ban(NOW, None, replace(ticket(), lines=(hostile,), groups={"user": hostile}))
-    Firewall("SSH", action(ban=command), run).ban(one, NOW)
+    Firewall("SSH", action(ban=command), run).ban([one], NOW)
     assert (tmp_path / "out").read_text() == f"{hostile}\n" * 3
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -68,7 +68,7 @@ def test_each_family_has_its_command_and_a_text_the_general_one() -> None:
     shell = FakeShell()
     wall = Firewall("SSH", action(ban=Command("any <ip>", "4 <ip>", "6 <ip>")), shell)
     for one in (ban(), ban("2001:db8::1"), text_ban()):
-        wall.ban(one, NOW)
+        wall.ban([one], NOW)
     assert shell.commands[:2] == ["4 192.0.2.1", "6 2001:db8::1"]
     assert shell.commands[2].endswith('any "${f2bV_ip}"')
     assert shell.arguments[2] == ("sh", "alice's")
@@ -76,14 +76,14 @@ def test_each_family_has_its_command_and_a_text_the_general_one() -> None:
 
 def test_reban_falls_back_to_ban() -> None:
     shell = FakeShell()
-    Firewall("SSH", action(), shell).reban(ban(), NOW)
-    Firewall("SSH", action(reban="again <ip>"), shell).reban(ban(), NOW)
+    Firewall("SSH", action(), shell).reban([ban()], NOW)
+    Firewall("SSH", action(reban="again <ip>"), shell).reban([ban()], NOW)
     assert shell.commands == ["ban SSH 192.0.2.1", "again 192.0.2.1"]
 
 
 def test_prolong_gets_the_new_length() -> None:
     shell = FakeShell()
-    Firewall("SSH", action(prolong="<ip> <bantime>"), shell).prolong(ban(end=NOW + 900), NOW)
+    Firewall("SSH", action(prolong="<ip> <bantime>"), shell).prolong([ban(end=NOW + 900)], NOW)
     assert shell.commands == ["192.0.2.1 900"]
 
 
@@ -118,6 +118,42 @@ def test_family_that_is_not_banned_is_spared_its_commands() -> None:
     assert shell.commands == ["iptables -N x"] * 2
 
 
+def test_reban_command_is_not_replaced_by_that_for_many_bans() -> None:
+    shell = FakeShell()
+    one = action(reban=Command("", "again <ip>", ""), banmany="many")
+    wall = Firewall("SSH", one, shell)
+    four, six = [ban("192.0.2.1"), ban("192.0.2.2")], [ban("2001:db8::1"), ban("2001:db8::2")]
+    assert wall.reban([four[0], *six, four[1]], NOW) == [None] * 4
+    assert shell.commands == ["again 192.0.2.1", "again 192.0.2.2", "many"]
+
+
+def test_what_has_become_of_each_ban_is_in_their_order() -> None:
+    shell = FakeShell(fails=lambda command: command.endswith(("1", "4")))
+    wall = Firewall("SSH", action(), shell)
+    bans = [ban(ip) for ip in ("192.0.2.1", "2001:db8::2", "192.0.2.3", "2001:db8::4")]
+    outcomes = wall.ban(bans, NOW)
+    assert [one is None for one in outcomes] == [False, True, True, False]
+    assert "192.0.2.1" in str(outcomes[0]) and "2001:db8::4" in str(outcomes[3])
+
+
+def test_what_cannot_be_a_line_of_many_runs_as_it_was_written() -> None:
+    """A command of our own for many means the same as that of the user for each."""
+    shell = FakeShell()
+    wall = Firewall("SSH", action(ban="nft add element inet t s { <ip> } || true"), shell)
+    assert not wall.gathers_bans
+    wall.ban([ban("192.0.2.1"), ban("192.0.2.2")], NOW)
+    assert len(shell.commands) == 2
+
+
+def test_bans_gather_only_if_those_of_all_families_do() -> None:
+    text = "nft add element inet t s { <ip> }"
+    assert Firewall("SSH", action(ban=text), FakeShell()).gathers_bans
+    mixed = action(ban=Command(text, text, "x <ip>"))
+    assert not Firewall("SSH", mixed, FakeShell()).gathers_bans
+    assert Firewall("SSH", mixed, FakeShell(), families=("ip",)).gathers_bans
+    assert not Firewall("SSH", action(ban=text), FakeShell(), dry=True).gathers_bans
+
+
 def test_start_knows_no_tags_of_a_ban() -> None:
     shell = FakeShell()
     Firewall("SSH", action(start="sort <file <ip> <time>"), shell, clock=lambda: NOW).start()
@@ -139,7 +175,7 @@ def test_every_command_has_the_time_limit_of_its_action() -> None:
     shell = FakeShell()
     wall = Firewall("SSH", action(timeout=7.0), shell)
     wall.start()
-    wall.ban(ban(), NOW)
+    wall.ban([ban()], NOW)
     assert shell.timeouts == [7.0, 7.0]
 
 

@@ -50,7 +50,7 @@ OPTIONS = {
         """,
     "SECTIONS OF SERVICES": """
         enabled logfile failregex ignoreregex timeregex timepattern usedns maxfailures findtime
-        bantime fwstart fwend fwcheck fwban fwunban port protocol fwchain onstop dryrun
+        bantime fwstart fwend fwcheck fwban fwunban fwbanmany fwunbanmany port protocol fwchain onstop dryrun
         bantime.increment
         """,
     "THE SECTION [MAIL]": """
@@ -78,7 +78,7 @@ TREE_OPTIONS = {
     """,
     "ACTIONS": """
         actionstart actionstart_on_demand actionstop actioncheck actionban actionunban actionreban
-        actionprolong actionflush actionreload actionrepair actionrepair_on_unban norestored
+        actionbanmany actionunbanmany actionprolong actionflush actionreload actionrepair actionrepair_on_unban norestored
         timeout families host user password ssl sendername sender dest matches
     """,
     "THE FILE FAIL2BAN.CONF": """

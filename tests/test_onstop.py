@@ -109,6 +109,15 @@ def test_only_durable_bans_in_force_stay(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.text.count("Unban") == 1  # what was not durable was never told
 
 
+def test_ban_that_never_was_in_force_does_not_keep_the_others_from_staying() -> None:
+    world = kept_world(SSH=action())
+    world.broken |= {"ban SSH 192.0.2.9", "unban SSH 192.0.2.9"}
+    world.ban("192.0.2.9")
+    world.work()
+    assert end(world) == ["unban SSH 192.0.2.9"]
+    assert world.started == {"SSH": {"192.0.2.1", "2001:db8::1"}}
+
+
 def test_section_that_cannot_be_left_in_order_is_taken_down_whole() -> None:
     world = kept_world(SSH=action(flush="flush SSH"))
     world.broken.add("unban SSH 192.0.2.1")
@@ -239,7 +248,7 @@ def test_section_that_is_no_more_is_removed_with_its_own_commands() -> None:
     world.started["SSH"] = {"192.0.2.1", "2001:db8::1"}
     for entry in world.bans.of("SSH"):
         entry.part("SSH").reset()
-        world.runner._banner.ban(entry)
+        world.runner._banner.ban([entry])
     world.doubles.clear()
     end(world)
     after = next_run(world, FTP=action("FTP"))

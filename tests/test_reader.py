@@ -36,6 +36,8 @@ PATIENCE = 60  # seconds; only reached when a test fails
 class FakeWaker:
     """Ends the run at the first wait; notes what is asked of it."""
 
+    suffices = False
+
     def __init__(self, stop: threading.Event, calls: list[object]) -> None:
         self.stop, self.calls = stop, calls
 

@@ -97,7 +97,7 @@ def test_latency_counts_from_the_line_to_the_command_not_to_the_database() -> No
     world.work()
     world.clock.advance(30)
     entry.durable = True
-    world.runner._banner.tell(entry)
+    world.runner._banner.tell([entry])
     (event,) = [event for event in world.happened if event.kind == "banned"]
     assert event.facts["seconds"] == pytest.approx(0.25)
     assert (event.facts["restored"], event.facts["dryrun"]) == (False, False)

@@ -117,7 +117,7 @@ class World:
             post=self.post,
             modes=self.modes,
             events=events,
-            rehearsal=lambda jail: lambda command, *_: self.shown.append(command),
+            rehearsal=lambda jail: lambda command, *_, feed=None: self.shown.append(command),
         )
         self.runner = Runner(
             self.settings,
@@ -1075,8 +1075,7 @@ def test_failing_flush_is_followed_by_single_unbans() -> None:
     assert world.runner.lift_all("SSH") == 2
     assert world.work() == [
         "flush A",
-        "check A", "unban A 192.0.2.1",
-        "check A", "unban A 192.0.2.2",
+        "check A", "unban A 192.0.2.1", "unban A 192.0.2.2",
     ]  # fmt: skip
     assert world.started == {"A": set()} and world.bans.of("SSH") == []
 

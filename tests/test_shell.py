@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -144,3 +145,79 @@ def _is_gone(pid: int) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def test_a_command_may_have_years(tmp_path: Path) -> None:
+    shell.run(f"sleep 0.01; touch {tmp_path}/made", {}, 1e10)
+    assert (tmp_path / "made").exists()
+
+
+# Standard input ---------------------------------------------------------------
+
+#: More than any pipe holds.
+MUCH = "".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255} ip 600\n" for n in range(300_000))
+
+
+def test_a_command_finds_what_it_is_fed_and_then_its_end(tmp_path: Path) -> None:
+    shell.run(f"cat > {tmp_path}/out", {}, 10, feed="192.0.2.1 ip 600\n2001:db8::1 ip6 -1\n")
+    assert (tmp_path / "out").read_text() == "192.0.2.1 ip 600\n2001:db8::1 ip6 -1\n"
+    shell.run(f"cat > {tmp_path}/out", {}, 10, feed="")
+    assert (tmp_path / "out").read_text() == ""
+
+
+def test_a_program_without_a_shell_is_fed_too(tmp_path: Path) -> None:
+    shell.run(f"tee {tmp_path}/out", {}, 10, feed="192.0.2.1 ip 600\n")
+    assert (tmp_path / "out").read_text() == "192.0.2.1 ip 600\n"
+
+
+def test_megabytes_are_fed_whole(tmp_path: Path) -> None:
+    shell.run(f"cat > {tmp_path}/out", {}, 60, feed=MUCH)
+    assert (tmp_path / "out").read_text() == MUCH
+
+
+def test_a_command_that_prints_while_it_is_fed_does_not_block() -> None:
+    with pytest.raises(CommandError) as error:
+        shell.run("tee /dev/stderr; exit 1", {}, 60, feed=MUCH)
+    assert error.value.output[0] == "10.0.0.0 ip 600"
+
+
+@pytest.mark.parametrize("command", [":", "head -n 1 > /dev/null", "exec < /dev/null; sleep 0.1"])
+def test_a_command_need_not_read_what_it_is_fed(command: str) -> None:
+    shell.run(command, {}, 60, feed=MUCH)
+
+
+def test_a_command_that_reads_nothing_and_fails_has_its_own_error() -> None:
+    with pytest.raises(CommandError, match="exit status 3"):
+        shell.run("exit 3", {}, 60, feed=MUCH)
+
+
+def test_a_command_that_waits_forever_with_its_input_is_killed_in_time() -> None:
+    started = time.monotonic()
+    with pytest.raises(CommandError, match=r"took more than 0.3 s"):
+        shell.run("sleep 600; cat", {}, 0.3, feed=MUCH)
+    assert time.monotonic() - started < 60
+
+
+def test_feeding_leaves_no_open_file() -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = open_files()
+    for command in ("cat", "exit 1", ":", "no-such-program"):
+        with contextlib.suppress(CommandError):
+            shell.run(command, {}, 10, feed=MUCH)
+    assert open_files() == before
+
+
+def test_dry_run_shows_the_first_lines_of_the_input(caplog: pytest.LogCaptureFixture) -> None:
+    shell.dry_run("many", {}, 10, feed="192.0.2.1 ip 600\nnot \x1b[2J\n")
+    shell.rehearsal("SSH")("many", {}, 10, feed="x\n" * (shell.SHOWN_LINES + 2))
+    shell.dry_run("", {}, 10, feed="x\n")
+    assert caplog.messages == [
+        "would run: many",
+        "  with input: 192.0.2.1 ip 600",
+        "  with input: not \\x1b[2J",
+        "[SSH] would run: many",
+        *["[SSH]   with input: x"] * shell.SHOWN_LINES,
+        "[SSH]   with 2 more lines of input",
+    ]

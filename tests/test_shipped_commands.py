@@ -11,7 +11,7 @@ import json
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from fail2ban.config import classic
+from fail2ban.enforce.errands import Outcomes
 from fail2ban.enforce.firewall import Firewall
 from fail2ban.enforce.shell import Shell
 from fail2ban.errors import CommandError
@@ -47,10 +48,24 @@ def ban_of(ip: str, seconds: float | None = 600.0, section: str = "SSH") -> Ban:
     return Ban(NOW, end, Ticket(section, ip_address(ip), 5, NOW))
 
 
+def do(what: Callable[[Sequence[Ban], float], Outcomes], ban: Ban) -> None:
+    """Ban or unban one; raises CommandError."""
+    (outcome,) = what([ban], NOW)
+    if outcome is not None:
+        raise outcome
+
+
 def shell_in(host: Namespace) -> Shell:
     """Run commands on `host` with the daemon's umask."""
 
-    def shell(command: str, variables: Mapping[str, str], timeout: float) -> None:
+    def shell(
+        command: str,
+        variables: Mapping[str, str],
+        timeout: float,
+        *arguments: str,
+        feed: str | None = None,
+    ) -> None:
+        assert not arguments and feed is None
         words = ["/bin/sh", "-c", 'umask 077; exec /bin/sh -c "$1"', "sh", command]
         done = host.run(words, check=False, environment=variables, timeout=timeout)
         if done.returncode:
@@ -157,13 +172,13 @@ def test_a_banned_address_loses_the_port_and_nobody_else_does(
     wall.begin()
     assert street.attacker.reaches(server, SSH)
 
-    wall.ssh.ban(ban_of(attacker), NOW)
+    do(wall.ssh.ban, ban_of(attacker))
 
     assert not street.attacker.reaches(server, SSH)
     assert street.attacker.reaches(server, OTHER)
     assert street.neighbour.reaches(other_server, SSH)
 
-    wall.ssh.unban(ban_of(attacker), NOW)
+    do(wall.ssh.unban, ban_of(attacker))
 
     assert street.attacker.reaches(server, SSH)
 
@@ -186,7 +201,7 @@ def test_a_ban_ends_connections_that_are_open(street: Street, flavour: str, fami
     connection = street.attacker.talk(server, SSH)
     assert connection.say("before") == "before"
 
-    wall.ssh.ban(ban_of(attacker), NOW)
+    do(wall.ssh.ban, ban_of(attacker))
 
     assert connection.say("after") == "nothing"
 
@@ -217,7 +232,7 @@ def test_a_published_port_of_a_container_is_protected(
         connection = street.attacker.talk(server, SSH)
         assert connection.is_open
 
-        wall.ssh.ban(ban_of(attacker), NOW)
+        do(wall.ssh.ban, ban_of(attacker))
 
         assert not street.attacker.reaches(server, SSH)
         assert connection.say("after") == "nothing"
@@ -245,7 +260,7 @@ def test_each_of_several_ports_is_protected(street: Street, flavour: str) -> Non
     server, attacker, _ = street.ip
     with street.server.echo(HTTP), street.server.echo(443):
         wall.begin("Apache")
-        wall.section("Apache").ban(ban_of(attacker, section="Apache"), NOW)
+        do(wall.section("Apache").ban, ban_of(attacker, section="Apache"))
         assert not street.attacker.reaches(server, HTTP)
         assert not street.attacker.reaches(server, 443)
         assert street.attacker.reaches(server, SSH)
@@ -263,8 +278,8 @@ def test_stop_leaves_the_firewall_as_it_was(street: Street, flavour: str) -> Non
     before = street.server.run(RULESET[flavour]).stdout
 
     wall.begin("SSH", "Apache")
-    wall.ssh.ban(ban_of(street.ip[1]), NOW)
-    wall.ssh.ban(ban_of(street.ip6[1], None), NOW)
+    do(wall.ssh.ban, ban_of(street.ip[1]))
+    do(wall.ssh.ban, ban_of(street.ip6[1], None))
     assert street.server.run(RULESET[flavour]).stdout != before
     wall.end("SSH", "Apache")
 
@@ -277,7 +292,7 @@ def test_sections_come_and_go_without_each_other(street: Street, flavour: str) -
     wall = Wall(settings_of(flavour), shell_in(street.server))
     server, attacker, _ = street.ip
     wall.begin("SSH", "Apache")
-    wall.ssh.ban(ban_of(attacker), NOW)
+    do(wall.ssh.ban, ban_of(attacker))
 
     wall.section("Apache").stop()
 
@@ -298,11 +313,11 @@ def test_everything_may_be_repeated(street: Street, flavour: str) -> None:
     assert street.server.run(RULESET[flavour]).stdout == once
     for _ in range(2):
         for ip in attackers:
-            wall.ssh.ban(ban_of(ip, None), NOW)
+            do(wall.ssh.ban, ban_of(ip, None))
     wall.ssh.check()
     for _ in range(2):
         for ip in attackers:
-            wall.ssh.unban(ban_of(ip), NOW)
+            do(wall.ssh.unban, ban_of(ip))
     assert street.server.run(RULESET[flavour]).stdout == once
 
 
@@ -312,7 +327,7 @@ def test_what_a_killed_daemon_left_is_cleared(street: Street, flavour: str) -> N
     wall = Wall(settings_of(flavour), shell_in(street.server))
     nothing = street.server.run(RULESET[flavour]).stdout
     wall.begin("SSH", "Apache")
-    wall.ssh.ban(ban_of(street.ip[1]), NOW)
+    do(wall.ssh.ban, ban_of(street.ip[1]))
     # Half of it is gone, as after a failed start.
     street.server.run(
         "nft delete chain inet fail2ban SSH-forward; nft flush chain inet fail2ban SSH-input"
@@ -334,7 +349,7 @@ def test_a_start_after_a_crash_forgets_the_ports_of_old(street: Street, flavour:
     wall.end()
     wall.begin()
 
-    wall.ssh.ban(ban_of(street.ip[1]), NOW)
+    do(wall.ssh.ban, ban_of(street.ip[1]))
 
     assert street.attacker.reaches(street.ip[0], OTHER)
     assert not street.attacker.reaches(street.ip[0], SSH)
@@ -363,7 +378,7 @@ def test_the_check_notices_a_loss_and_a_new_start_mends_it(
     wall = Wall(settings_of(flavour), shell_in(street.server))
     server, attacker, _ = street.ip
     wall.begin()
-    wall.ssh.ban(ban_of(attacker), NOW)
+    do(wall.ssh.ban, ban_of(attacker))
     wall.ssh.check()
 
     street.server.run(loss)
@@ -372,7 +387,7 @@ def test_the_check_notices_a_loss_and_a_new_start_mends_it(
         wall.ssh.check()
     wall.end()
     wall.begin()
-    wall.ssh.ban(ban_of(attacker), NOW)
+    do(wall.ssh.ban, ban_of(attacker))
     wall.ssh.check()
     assert not street.attacker.reaches(server, SSH)
 
@@ -384,7 +399,7 @@ def test_a_lost_firewall_makes_ban_fail_rather_than_pretend(street: Street, flav
     wall.begin()
     street.server.run(FLUSH[flavour])
     with pytest.raises(CommandError):
-        wall.ssh.ban(ban_of(street.ip[1]), NOW)
+        do(wall.ssh.ban, ban_of(street.ip[1]))
 
 
 # nftables --------------------------------------------------------------------
@@ -410,15 +425,15 @@ def test_nftables_knows_how_long_a_ban_lasts(street: Street, ip: str, name: str)
     wall = Wall(settings_of("nftables"), shell_in(street.server))
     wall.begin()
 
-    wall.ssh.ban(ban_of(ip, 600), NOW)
+    do(wall.ssh.ban, ban_of(ip, 600))
     assert elements(street.server, name) == {ip: 600}
-    wall.ssh.ban(ban_of(ip, 90_000), NOW)
+    do(wall.ssh.ban, ban_of(ip, 90_000))
     assert elements(street.server, name) == {ip: 90_000}
-    wall.ssh.ban(ban_of(ip, None), NOW)
+    do(wall.ssh.ban, ban_of(ip, None))
     assert elements(street.server, name) == {ip: None}
-    wall.ssh.ban(ban_of(ip, 60), NOW)
+    do(wall.ssh.ban, ban_of(ip, 60))
     assert elements(street.server, name) == {ip: 60}
-    wall.ssh.unban(ban_of(ip), NOW)
+    do(wall.ssh.unban, ban_of(ip))
     assert elements(street.server, name) == {}
 
 
@@ -428,11 +443,11 @@ def test_nftables_lifts_a_ban_by_itself_and_unban_does_not_mind(street: Street) 
     wall = Wall(settings_of("nftables"), shell_in(street.server))
     server, attacker, _ = street.ip
     wall.begin()
-    wall.ssh.ban(ban_of(attacker, 1), NOW)
+    do(wall.ssh.ban, ban_of(attacker, 1))
     deadline = time.monotonic() + 30
     while not street.attacker.reaches(server, SSH):
         assert time.monotonic() < deadline
-    wall.ssh.unban(ban_of(attacker, 1), NOW)
+    do(wall.ssh.unban, ban_of(attacker, 1))
     assert elements(street.server, "SSH-ip") == {}
 
 
@@ -447,7 +462,7 @@ def test_nftables_protects_a_port_that_is_redirected_on_the_host(street: Street)
         f" add rule inet nat pre tcp dport 22 redirect to :{OTHER}'"
     )
     wall.begin()
-    wall.ssh.ban(ban_of(attacker), NOW)
+    do(wall.ssh.ban, ban_of(attacker))
     assert not street.attacker.reaches(server, SSH)
     assert street.attacker.reaches(server, OTHER)
 
@@ -459,7 +474,7 @@ def test_nftables_can_reject_instead_of_dropping(street: Street) -> None:
     wall = Wall(settings, shell_in(street.server))
     wall.begin()
     wall.ssh.check()
-    wall.ssh.ban(ban_of(street.ip[1]), NOW)
+    do(wall.ssh.ban, ban_of(street.ip[1]))
     connect = f"import socket; socket.create_connection(('{street.ip[0]}', 22), 20)"
     refused = street.attacker.run(["python3", "-c", connect], check=False)
     assert "ConnectionRefusedError" in refused.stderr
@@ -499,7 +514,7 @@ def test_iptables_has_one_rule_for_each_ban(street: Street) -> None:
     wall = Wall(settings_of("iptables"), shell_in(street.server))
     wall.begin()
     for ip in ("192.0.2.7", "192.0.2.7", "192.0.2.8", "2001:db8::7"):
-        wall.ssh.ban(ban_of(ip), NOW)
+        do(wall.ssh.ban, ban_of(ip))
     rules = street.server.run("iptables -S fail2ban-SSH; ip6tables -S fail2ban-SSH").stdout
     assert [line for line in rules.splitlines() if line.startswith("-A")] == [
         "-A fail2ban-SSH -s 192.0.2.8/32 -j DROP",
@@ -539,7 +554,14 @@ class Wrapped:
 def local_shell(path: str = PATH) -> Shell:
     """Run commands with the daemon's umask; they touch no network."""
 
-    def shell(command: str, variables: Mapping[str, str], timeout: float) -> None:
+    def shell(
+        command: str,
+        variables: Mapping[str, str],
+        timeout: float,
+        *arguments: str,
+        feed: str | None = None,
+    ) -> None:
+        assert not arguments and feed is None
         words = ["/bin/sh", "-c", 'umask 077; exec /bin/sh -c "$1"', "sh", command]
         done = subprocess.run(
             words, env={"PATH": path, **variables}, capture_output=True, text=True, timeout=timeout
@@ -570,17 +592,17 @@ def test_hostsdeny_denies_the_banned_and_nobody_else(wrapped: Wrapped, ip: str, 
     wrapped.wall.begin()
     assert not wrapped.denies(ip)
 
-    ssh.ban(ban_of(ip), NOW)
-    ssh.ban(ban_of(ip), NOW)
-    ssh.ban(ban_of("198.51.100.4"), NOW)
+    do(ssh.ban, ban_of(ip))
+    do(ssh.ban, ban_of(ip))
+    do(ssh.ban, ban_of("198.51.100.4"))
 
     assert wrapped.denies(ip) and not wrapped.denies(other) and wrapped.denies("203.0.113.9")
     ssh.check()
 
-    ssh.unban(ban_of(ip), NOW)
+    do(ssh.unban, ban_of(ip))
     assert not wrapped.denies(ip) and wrapped.denies("198.51.100.4")
-    ssh.unban(ban_of(ip), NOW)
-    ssh.unban(ban_of("198.51.100.4"), NOW)
+    do(ssh.unban, ban_of(ip))
+    do(ssh.unban, ban_of("198.51.100.4"))
     assert not wrapped.denies("198.51.100.4")
 
 
@@ -592,9 +614,9 @@ def test_hostsdeny_is_restored_to_the_byte_with_nothing_beside_it(
     wrapped.deny.chmod(0o640)
     inode = wrapped.deny.stat().st_ino
     wrapped.wall.begin("SSH", "VSFTPD")
-    wrapped.wall.ssh.ban(ban_of("192.0.2.7"), NOW)
-    wrapped.wall.ssh.ban(ban_of("192.0.2.8"), NOW)
-    wrapped.wall.ssh.unban(ban_of("192.0.2.7"), NOW)
+    do(wrapped.wall.ssh.ban, ban_of("192.0.2.7"))
+    do(wrapped.wall.ssh.ban, ban_of("192.0.2.8"))
+    do(wrapped.wall.ssh.unban, ban_of("192.0.2.7"))
     wrapped.wall.begin("SSH", "VSFTPD")
     assert content in wrapped.deny.read_text()
 
@@ -613,9 +635,9 @@ def test_hostsdeny_says_no_empty_line_and_keeps_no_old_copy(wrapped: Wrapped) ->
     wrapped.wall.begin()
     listed = wrapped.folder / "hosts.deny.SSH"
     for ip in ("192.0.2.70", "2001:db8::7", "192.0.2.7"):
-        wrapped.wall.ssh.ban(ban_of(ip), NOW)
+        do(wrapped.wall.ssh.ban, ban_of(ip))
     assert listed.read_text() == "192.0.2.70\n[2001:db8::7]\n192.0.2.7\n"
-    wrapped.wall.ssh.unban(ban_of("192.0.2.7"), NOW)
+    do(wrapped.wall.ssh.unban, ban_of("192.0.2.7"))
     assert listed.read_text() == "192.0.2.70\n[2001:db8::7]\n"
 
     assert wrapped.deny.read_text() == f"ALL: {listed}\nALL: 203.0.113.9\n"
@@ -628,8 +650,8 @@ def test_hostsdeny_says_no_empty_line_and_keeps_no_old_copy(wrapped: Wrapped) ->
 
 def test_hostsdeny_files_that_we_make_can_be_read_by_every_service(wrapped: Wrapped) -> None:
     wrapped.wall.begin()
-    wrapped.wall.ssh.ban(ban_of("192.0.2.7"), NOW)
-    wrapped.wall.ssh.unban(ban_of("192.0.2.7"), NOW)
+    do(wrapped.wall.ssh.ban, ban_of("192.0.2.7"))
+    do(wrapped.wall.ssh.unban, ban_of("192.0.2.7"))
     for name in ("hosts.deny", "hosts.deny.SSH"):
         assert stat.S_IMODE((wrapped.folder / name).stat().st_mode) == 0o644
 
@@ -647,7 +669,7 @@ def test_hostsdeny_check_notices_a_loss_and_a_new_start_mends_it(
         (wrapped.folder / "hosts.deny.SSH").unlink()
     with pytest.raises(CommandError):
         wrapped.wall.ssh.check()
-    wrapped.wall.ssh.unban(ban_of("192.0.2.7"), NOW)
+    do(wrapped.wall.ssh.unban, ban_of("192.0.2.7"))
     wrapped.wall.end()
     wrapped.wall.begin()
     wrapped.wall.ssh.check()
@@ -655,7 +677,7 @@ def test_hostsdeny_check_notices_a_loss_and_a_new_start_mends_it(
 
 def test_hostsdeny_start_forgets_the_bans_of_a_killed_daemon(wrapped: Wrapped) -> None:
     wrapped.wall.begin()
-    wrapped.wall.ssh.ban(ban_of("192.0.2.7"), NOW)
+    do(wrapped.wall.ssh.ban, ban_of("192.0.2.7"))
     wrapped.wall.begin()
     assert (wrapped.folder / "hosts.deny.SSH").read_text() == ""
 
@@ -692,8 +714,8 @@ def test_shorewall_drops_and_allows_by_the_family_of_the_address(shorewall: Shor
     shorewall.install("shorewall6")
     shorewall.wall.begin()
     for ip in ("192.0.2.7", "2001:db8::7"):
-        shorewall.wall.ssh.ban(ban_of(ip), NOW)
-        shorewall.wall.ssh.unban(ban_of(ip), NOW)
+        do(shorewall.wall.ssh.ban, ban_of(ip))
+        do(shorewall.wall.ssh.unban, ban_of(ip))
     shorewall.wall.end()
     assert shorewall.calls() == [
         "shorewall drop 192.0.2.7",
@@ -716,9 +738,9 @@ def test_shorewall_check_asks_whether_both_are_up(shorewall: Shorewall) -> None:
 def test_shorewall_without_shorewall6_can_do_all_but_ban_ipv6(shorewall: Shorewall) -> None:
     shorewall.install("shorewall")
     shorewall.wall.ssh.check()
-    shorewall.wall.ssh.ban(ban_of("192.0.2.7"), NOW)
+    do(shorewall.wall.ssh.ban, ban_of("192.0.2.7"))
     with pytest.raises(CommandError):
-        shorewall.wall.ssh.ban(ban_of("2001:db8::7"), NOW)
+        do(shorewall.wall.ssh.ban, ban_of("2001:db8::7"))
 
 
 def test_shorewall_check_fails_where_there_is_no_shorewall(shorewall: Shorewall) -> None:

@@ -452,11 +452,14 @@ def test_variants_of_a_family_make_commands_of_a_family_on_demand(base: Base) ->
 def test_action_has_switches_and_a_time(base: Base) -> None:
     base.write("action.d/a.conf", ACTION.replace("[Init]", "timeout = 2m\nnorestored = 1\n"
                "actionrepair_on_unban = true\nactionreban = again <ip>\nactionprolong = more\n"
-               "actionflush = all\nactionrepair = mend\nactionreload = re\n[Init]"))  # fmt: skip
+               "actionflush = all\nactionrepair = mend\nactionreload = re\n"
+               "actionbanmany = many <name>\nactionunbanmany = fewer\n[Init]"))  # fmt: skip
     [action] = base.jail().actions
     assert (action.timeout, action.norestored, action.repair_on_unban) == (120, True, True)
     texts = [getattr(action, verb).any for verb in "reban prolong flush repair reload".split()]
     assert texts == ["again <ip>", "more", "all", "mend", "re"]
+    assert action.banmany == Command.same("many j")
+    assert action.unbanmany == Command.same("fewer")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from fail2ban.detect import waker as waker_module
+from fail2ban.detect.mounts import is_local
 from fail2ban.detect.waker import Waker
 
 LONG = 60.0  # seconds; only waited for when a test fails
@@ -202,3 +203,75 @@ def test_where_watches_are_used_up_it_says_so_once_and_keeps_what_it_has(
     assert_wakes(waker)
     waker.close()
     assert len(caplog.records) == 1
+
+
+# Whether it suffices ---------------------------------------------------------------
+
+
+def test_a_local_file_that_is_there_needs_no_polling(waker: Waker, tmp_path: Path) -> None:
+    assert not waker.suffices  # nothing is watched yet
+    append(tmp_path / "log")
+    waker.watch([str(tmp_path / "log")])
+    assert waker.suffices == is_local(os.path.realpath(tmp_path))
+
+
+@pytest.mark.parametrize("path", ["missing", "link", "linked/log", "folder", "*.log"])
+def test_what_may_change_unnoticed_is_polled(waker: Waker, tmp_path: Path, path: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    append(tmp_path / "log")
+    append(folder / "log")
+    (tmp_path / "link").symlink_to("log")
+    (tmp_path / "linked").symlink_to("folder")
+    waker.watch([str(tmp_path / "log"), str(tmp_path / path)])
+    assert not waker.suffices
+
+
+def test_where_inotify_is_missing_nothing_suffices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(nonblocking: bool) -> None:
+        raise OSError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr(waker_module, "INotify", fail)
+    append(tmp_path / "log")
+    waker = Waker()
+    waker.watch([str(tmp_path / "log")])
+    assert not waker.suffices
+    waker.close()
+
+
+def test_a_directory_that_is_moved_away_ends_the_wait(waker: Waker, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    append(folder / "log")
+    waker.watch([str(folder / "log")])
+    os.rename(folder, tmp_path / "old")
+    assert_wakes(waker)
+
+
+@pytest.mark.parametrize(
+    ("path", "local"),
+    [
+        ("/var/log/auth.log", True),
+        ("/var/log/far/x.log", False),
+        ("/var/log/farther/x.log", True),
+        ("/var/log/a b/x.log", False),
+        ("/over/x.log", False),
+        ("/strange/x.log", False),
+    ],
+)
+def test_the_innermost_mount_says_whether_a_path_is_local(
+    tmp_path: Path, path: str, local: bool
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "22 1 254:0 / / rw,noatime - ext4 /dev/vda rw\n"
+        "30 22 0:40 / /var/log/far rw shared:1 - nfs4 host:/ rw\n"
+        "31 22 0:41 / /var/log/a\\040b rw - 9p share rw\n"
+        "32 22 0:42 / /over rw - tmpfs none rw\n"
+        "33 22 0:43 / /over rw - fuse.sshfs far rw\n"
+        "34 22 0:44 / /strange rw - something new rw\n"
+    )
+    assert is_local(path, str(mounts)) is local
+    assert not is_local(path, str(tmp_path / "missing"))

@@ -77,14 +77,19 @@ class RecordedShell:
         self._prefix = _entry(host, private or {})
 
     def __call__(
-        self, command: str, variables: Mapping[str, str], timeout: float, *arguments: str
+        self,
+        command: str,
+        variables: Mapping[str, str],
+        timeout: float,
+        *arguments: str,
+        feed: str | None = None,
     ) -> None:
         if not command.strip():
             return
         self.commands.append(command)
         variables = {**self._variables, **variables}
         try:
-            shell.run(self._prefix, variables, timeout, "sh", command, *arguments)
+            shell.run(self._prefix, variables, timeout, "sh", command, *arguments, feed=feed)
         except CommandError as error:
             self.failed.append("\n".join([command, *error.output, str(error)]))
             raise

@@ -22,12 +22,19 @@ class Recorder:
         self.lines: list[str] = []
 
     def __call__(
-        self, command: str, variables: Mapping[str, str], timeout: float, *arguments: str
+        self,
+        command: str,
+        variables: Mapping[str, str],
+        timeout: float,
+        *arguments: str,
+        feed: str | None = None,
     ) -> None:
         if command.strip():
             self.lines += map(printable, command.strip("\n").split("\n"))
             for number, argument in enumerate(arguments[1:], start=1):
                 self.lines.append(f"  with ${number} = '{printable(argument)}'")
+            for line in (feed or "").splitlines():
+                self.lines.append(f"  with input: {printable(line)}")
 
 
 def of_action(
@@ -49,14 +56,14 @@ def of_action(
         return
     scopes = [ban.family] if action.on_demand else None
     begin = "before the first ban" if action.on_demand else "when the jail starts"
-    steps: list[tuple[str, Callable[[], None]]] = [
+    steps: list[tuple[str, Callable[[], object]]] = [
         (f"start, {begin}:", lambda: firewall.start(scopes)),
-        ("ban:", lambda: firewall.ban(ban, now)),
+        ("ban:", lambda: firewall.ban([ban], now)),
     ]
     if every:
         steps += [
             ("check, now and then:", lambda: firewall.check(scopes)),
-            ("unban:", lambda: firewall.unban(ban, now)),
+            ("unban:", lambda: firewall.unban([ban], now)),
             ("stop, when the jail stops:", lambda: firewall.stop(scopes)),
         ]
     for title, step in steps:

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fail2ban.config import batch, ini, values
 from fail2ban.config import classic_options as options
-from fail2ban.config import ini, values
 from fail2ban.config.classic_options import VOCABULARY
 from fail2ban.config.common import health_settings, store_settings
 from fail2ban.config.ini import CLASSIC, Ini, Section, Value
@@ -359,17 +359,36 @@ def _unpaired(found: Sourced, missing: Option[str]) -> str:
 
 
 def _action(reader: Reader) -> ActionSettings:
-    ban = reader.get(options.FWBAN)
+    ban, unban = reader.get(options.FWBAN), reader.get(options.FWUNBAN)
+    banmany = _many(reader, options.FWBANMANY, ban)
     return ActionSettings(
         name="firewall",
         start=_set_up(reader.get(options.FWSTART)),
         stop=_set_up(reader.get(options.FWEND)),
         check=_set_up(reader.get(options.FWCHECK)),
         ban=_about_ban(ban),
-        unban=_about_ban(reader.get(options.FWUNBAN)),
+        unban=_about_ban(unban),
+        banmany=_about_ban(banmany),
+        unbanmany=_about_ban(_many(reader, options.FWUNBANMANY, unban)),
         repair_on_unban=True,
-        families=_families(ban),
+        families=_families(ban or banmany),
     )
+
+
+def _many(reader: Reader, option: Option[str], one: str) -> str:
+    """Return the command that carries out many bans or unbans.
+
+    Args:
+        one: what carries out one of them, and stands in for a wrong one.
+    """
+    wrong = batch.check(line.text for line in reader.lines(option))
+    if wrong is None:
+        return reader.get(option)
+    if one:
+        reader.report(option, *wrong, "they are carried out one by one")
+    else:
+        reader.refuse(option, wrong[1])
+    return ""
 
 
 def _families(ban: str) -> tuple[Family, ...]:

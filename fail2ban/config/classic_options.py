@@ -57,6 +57,8 @@ FWEND = Option("fwend", str, "")
 FWCHECK = Option("fwcheck", str, "")
 FWBAN = Option("fwban", str, "")
 FWUNBAN = Option("fwunban", str, "")
+FWBANMANY = Option("fwbanmany", str, "")
+FWUNBANMANY = Option("fwunbanmany", str, "")
 
 HOST = Option("host", values.some_text, _mail.host)
 PORT = Option("port", values.port, _mail.port)
@@ -78,7 +80,7 @@ _OF_DAEMON = (
 _OF_JAIL = (
     (ENABLED, LOGFILE, FAILREGEX, IGNOREREGEX, TIMEREGEX, TIMEPATTERN, USEDNS, IGNOREIP)
     + (MAXFAILURES, FINDTIME, BANTIME, POLLTIME, FWSTART, FWEND, FWCHECK, FWBAN, FWUNBAN)
-    + (ONSTOP, DRYRUN, INCREMENT, OVERALLJAILS)
+    + (FWBANMANY, FWUNBANMANY, ONSTOP, DRYRUN, INCREMENT, OVERALLJAILS)
     + tree_growth.OPTIONS
 )  # fmt: skip
 _OF_MAIL = (

@@ -176,7 +176,9 @@ def about_jail(jail: JailSettings, check: str) -> Iterator[Remark]:
     """
     if jail.onstop != "keep" or jail.dryrun:
         return
-    blind = [one for one in jail.actions if one.enforces and one.ban and not one.check]
+    blind = [
+        one for one in jail.actions if one.enforces and (one.ban or one.banmany) and not one.check
+    ]
     for action in blind:
         text = f"{action.name!r} has no {check}: bans that the firewall lost while the daemon"
         yield Remark(ONSTOP.name, f"{text} did not run stay lost; expected one, or unban")

@@ -117,7 +117,7 @@ class Definition:
 
     def family(self, option: str, family: TagFamily) -> Value | None:
         """Return what `get` does, made of the options of one family where it has any."""
-        return self._filled(option, family)
+        return self._filled(option, family if family in self.families else None)
 
     def options(self) -> list[str]:
         """Return the names of the options of the files, and of the arguments."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from fail2ban.config.values import quoted
 from fail2ban.records import Origin, Problem
@@ -84,9 +85,9 @@ class Value:
     lines: tuple[tuple[str, int], ...]
     origin: Origin
 
-    @property
+    @cached_property
     def text(self) -> str:
-        return "\n".join(text for text, _ in self.lines)
+        return "\n".join([text for text, _ in self.lines])
 
     def place(self, number: int) -> Origin:
         """Return the origin of the line with this number."""

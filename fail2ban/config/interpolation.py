@@ -18,7 +18,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fail2ban.config.ini import Value
 from fail2ban.config.places import Layer, Place, known, section_of
@@ -54,8 +54,7 @@ def references(text: str) -> set[str]:
     return {token[2].lower() for token in _TOKEN.finditer(text) if token[2]}
 
 
-@dataclass(frozen=True)
-class _Expanded:
+class _Expanded(NamedTuple):
     """A text without references; `depth` and `growth` are what led to it."""
 
     text: str
@@ -63,8 +62,7 @@ class _Expanded:
     growth: int = 0
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(NamedTuple):
     """A value that was gone to, and the name by which it was called.
 
     Attributes:
@@ -76,8 +74,7 @@ class _Step:
     back: bool = False
 
 
-@dataclass(frozen=True)
-class _Spot:
+class _Spot(NamedTuple):
     """A line of an option; `trail` names the values that led there, and itself."""
 
     place: Place
@@ -107,9 +104,15 @@ class Scope:
         self._sections = sections or {}
         self._filter = filter
         self._known: dict[tuple[int, int], _Expanded] = {}
+        self._found: dict[tuple[str, ...], Place | None] = {}
 
     def find(self, *names: str) -> Place | None:
         """Return the nearest option of one of these names, the first name first."""
+        if names not in self._found:
+            self._found[names] = self._search(names)
+        return self._found[names]
+
+    def _search(self, names: Sequence[str]) -> Place | None:
         for layer in self._layers:
             for name in names:
                 if name in layer.options:
@@ -162,7 +165,7 @@ class Scope:
             InterpolationError: a name is unknown, a `%` stands alone, or the
                 references go too deep, in a circle, or bring in too much text.
         """
-        if place.literal:
+        if place.literal or "%" not in place.value.text:
             return place.value
         lines = [
             (piece, number)
@@ -206,19 +209,21 @@ class Scope:
         place = self.refer(name, spot.place)
         if place is None:
             raise spot.error(self._unknown(name))
-        found = quoted(f"%({name.lower()})s")
-        if any(step.key == place.key for step in spot.trail):
+        key = place.key
+        found = f"%({name.lower()})s"
+        if any(step.key == key for step in spot.trail):
             names = [step.name for step in spot.trail]
             circle = quoted(" -> ".join([*names, name.lower()]))
-            raise spot.error(f"{found} leads back to itself, {circle}; refer to another option")
+            text = f"{quoted(found)} leads back to itself, {circle}; refer to another option"
+            raise spot.error(text)
         back = name.lower().startswith("known/")
         taken = sum(not step.back for step in spot.trail) + (not back)
         within = taken <= DEPTH + 1 and len(spot.trail) <= DEPTH + AGES
-        step = _Step(place.key, name.lower(), back)
+        step = _Step(key, name.lower(), back)
         target = self._target(place, (*spot.trail, step)) if within else None
         if target is None or taken + target.depth > DEPTH + 1:
             expected = f"expected at most {DEPTH} references that lead from one to the next"
-            raise spot.error(f"{found} leads too deep; {expected}")
+            raise spot.error(f"{quoted(found)} leads too deep; {expected}")
         return _Expanded(target.text, target.depth + (not back))
 
     def _target(self, place: Place, trail: tuple[_Step, ...]) -> _Expanded:
@@ -231,7 +236,7 @@ class Scope:
         return self._known[place.key]
 
     def _whole(self, place: Place, trail: tuple[_Step, ...]) -> _Expanded:
-        if place.literal:
+        if place.literal or "%" not in place.value.text:
             return _Expanded(place.value.text)
         lines = [expanded for expanded, _ in self._lines(place, trail)]
         text = "\n".join(expanded.text for expanded in lines)

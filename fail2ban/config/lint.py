@@ -116,8 +116,9 @@ def _nothing_to_do(ini: Ini) -> Problem:
 
 def _about_jail(ini: Ini, jail: JailSettings) -> Iterator[Problem]:
     for action in jail.actions:
-        for text in _about_action(action, jail.bantime):
-            yield _about(ini, jail.name, "fwban", text)
+        option = "fwban" if action.ban else "fwbanmany"
+        for text in _about_action(action, jail.bantime, option):
+            yield _about(ini, jail.name, option, text)
     if jail.bantime == 0:
         text = "0 lifts every ban at once; expected a duration as 10m, or -1 for ever"
         yield _about(ini, jail.name, "bantime", text)
@@ -125,13 +126,13 @@ def _about_jail(ini: Ini, jail: JailSettings) -> Iterator[Problem]:
         yield _about(ini, jail.name, option, text)
 
 
-def _about_action(action: ActionSettings, bantime: float | None) -> Iterator[str]:
-    ban = action.ban
+def _about_action(action: ActionSettings, bantime: float | None, option: str) -> Iterator[str]:
+    bans, lifts = action.ban or action.banmany, action.unban or action.unbanmany
     if action.families != FAMILIES:
         yield "'iptables' bans IPv4 only; write '<iptables>' in every command to ban IPv6 too"
-    if ban and not action.unban and bantime is not None:
-        yield "fwban has no fwunban; expected one, or 'bantime = -1' for permanent bans"
-    if ban and "<ip>" not in ban.any and "F2B_IP" not in ban.any:
+    if bans and not lifts and bantime is not None:
+        yield f"{option} has no fwunban; expected one, or 'bantime = -1' for permanent bans"
+    if action.ban and "<ip>" not in action.ban.any and "F2B_IP" not in action.ban.any:
         yield "the command does not say whom to ban; expected '<ip>' in it"
 
 

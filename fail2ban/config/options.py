@@ -162,6 +162,13 @@ class Reader:
             header = Problem(self.section.origin, self.section.name, option.name, text)
             self.leave_out(place.problem(text) if place else header)
 
+    def report(self, option: Option[str], line: int, text: str, consequence: str) -> None:
+        """Report a line of an option, as `lines` counts them, that costs no more than itself."""
+        place = self._scope.find(*option.names)
+        if place is not None:
+            origin = self.lines(option)[line].origin
+            self._findings.add(replace(place.problem(text), origin=origin), consequence)
+
     def leave_out(self, problem: Problem) -> None:
         self.broken = True
         whole = self.section.name == DEFAULT

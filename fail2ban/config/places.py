@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from fail2ban.config.ini import Value
 from fail2ban.records import Problem
@@ -30,7 +31,7 @@ class Place:
     literal: bool = False
     age: int = 0
 
-    @property
+    @cached_property
     def key(self) -> tuple[int, int]:
         """Tell values apart, even two that are written in the same line."""
         return id(self.value), self.age

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fail2ban.config.ini import Value
 from fail2ban.config.interpolation import GROWTH, InterpolationError, Place
@@ -23,12 +23,14 @@ from fail2ban.config.values import quoted
 DEPTH = 50
 
 _PIECE = re.compile(r"[<>]|[^<>]+")
+_TAG = re.compile(r"<([^ <>]+)>")
+#: Where a tag may begin in the name of another.
+_NESTED = re.compile(r"<[^ <>]*<")
 #: What ends a name: a tag has no blank and no other tag in it.
 _NO_NAME = re.compile(r"[ <>]")
 
 
-@dataclass(frozen=True)
-class Spot:
+class Spot(NamedTuple):
     """A line of an option.
 
     Attributes:
@@ -74,42 +76,70 @@ class Tags:
     def _value(self, place: Place, trail: tuple[tuple[tuple[int, int], str], ...]) -> Value:
         if place.key not in self._filled:
             value = self._expand(place)
-            lines, growth = [], 0
-            for text, number in value.lines:
-                filled, growth = self._line(text, Spot(place, number, trail), growth)
-                lines += [(piece, number) for piece in filled.split("\n")]
-            self._filled[place.key] = Value(tuple(lines), value.origin)
+            if "<" in value.text:
+                value = self._made(value, place, trail)
+            self._filled[place.key] = value
         return self._filled[place.key]
+
+    def _made(
+        self, value: Value, place: Place, trail: tuple[tuple[tuple[int, int], str], ...]
+    ) -> Value:
+        lines, growth = [], 0
+        for text, number in value.lines:
+            filled = text
+            if "<" in text:
+                filled, growth = self._line(text, Spot(place, number, trail), growth)
+            lines += [(piece, number) for piece in filled.split("\n")]
+        return Value(tuple(lines), value.origin)
 
     def _line(self, text: str, spot: Spot, growth: int) -> tuple[str, int]:
         """Fill one line; `growth` is how much was brought into the value so far."""
+        if _NESTED.search(text):
+            return self._nested(text, spot, growth)
+        parts: list[str] = []
+        end = 0
+        for tag in _TAG.finditer(text):
+            if (target := self._target(tag[1], spot, growth)) is not None:
+                growth += len(target)
+                parts += (text[end : tag.start()], target)
+                end = tag.end()
+        return "".join([*parts, text[end:]]), growth
+
+    def _nested(self, text: str, spot: Spot, growth: int) -> tuple[str, int]:
+        """Fill a line in which a tag may stand in the name of another."""
         line = _Line()
         for piece in _PIECE.findall(text):
-            name = line.add(piece)
-            if name is None:
+            if (name := line.add(piece)) is None:
                 continue
-            if (target := self._target(name, spot)) is None:
-                self._stays(name, spot)
+            if (target := self._target(name, spot, growth)) is None:
                 line.keep()
-                continue
-            growth += len(target)
-            if growth > GROWTH:
-                raise spot.error(f"{quoted(f'<{name}>')} makes the text too long; refer to less")
-            line.replace(target)
+            else:
+                growth += len(target)
+                line.replace(target)
         return line.text(), growth
 
-    def _target(self, name: str, spot: Spot) -> str | None:
+    def _target(self, name: str, spot: Spot, growth: int) -> str | None:
+        """Return what a tag is replaced with; None: it stays, and that was told."""
+        target = self._meant(name, spot)
+        if target is None:
+            self._stays(name, spot)
+        elif growth + len(target) > GROWTH:
+            raise spot.error(f"{quoted(f'<{name}>')} makes the text too long; refer to less")
+        return target
+
+    def _meant(self, name: str, spot: Spot) -> str | None:
         place = self._refer(name, spot.place)
         if place is None:
             return None
-        found = quoted(f"<{name}>")
-        if any(key == place.key for key, _ in spot.trail):
+        key = place.key
+        if any(passed == key for passed, _ in spot.trail):
             circle = quoted(" -> ".join([*(called for _, called in spot.trail), name]))
+            found = quoted(f"<{name}>")
             raise spot.error(f"{found} leads back to itself, {circle}; refer to another option")
         if len(spot.trail) > DEPTH:
             expected = f"expected at most {DEPTH} tags that lead from one to the next"
-            raise spot.error(f"{found} leads too deep; {expected}")
-        return self._value(place, (*spot.trail, (place.key, name))).text
+            raise spot.error(f"{quoted(f'<{name}>')} leads too deep; {expected}")
+        return self._value(place, (*spot.trail, (key, name))).text
 
 
 class _Line:

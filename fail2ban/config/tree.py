@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fail2ban import collector
 from fail2ban.config import tree_daemon, tree_jail
 from fail2ban.config.loaded import Effective, Loaded
 from fail2ban.config.options import Findings
@@ -50,6 +51,7 @@ class TreeOverrides:
 NOTHING = TreeOverrides()
 
 
+@collector.paused()
 def load(base: Path, overrides: TreeOverrides = NOTHING) -> Loaded:
     """Read the tree in the folder `base`. Never raises."""
     return _Loading(base, overrides).loaded()

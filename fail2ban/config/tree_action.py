@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fail2ban.config import arithmetic
+from fail2ban.config import arithmetic, batch
 from fail2ban.config.brackets import BracketError, Element, elements
-from fail2ban.config.definition import Definition, TagFamily
+from fail2ban.config.definition import TAG_FAMILIES, Definition, TagFamily
 from fail2ban.config.ini import Value
 from fail2ban.config.interpolation import Place
 from fail2ban.config.loaded import Effective
@@ -22,8 +22,10 @@ from fail2ban.config.options import Findings, Option
 from fail2ban.config.tree_options import Options
 from fail2ban.config.trees import Fetch, Tree
 from fail2ban.config.values import quoted
+from fail2ban.errors import ConfigError
 from fail2ban.records import (
     FAMILIES,
+    NO_COMMAND,
     ActionSettings,
     Command,
     Family,
@@ -141,20 +143,34 @@ class Reader:
         options = Options(definition, section, definition.origin, self._findings, part)
         for option in definition.options():
             options.value(option)
-        commands = _commands(definition)
+        commands = self._checked(_commands(definition), definition, options)
         settings = replace(
             commands,
             name=name,
             on_demand=options.truth("actionstart_on_demand", bool(definition.families)),
             repair_on_unban=options.truth("actionrepair_on_unban", False),
             norestored=options.truth("norestored", False),
-            families=self._families(definition, options, commands.ban),
+            families=self._families(definition, options, commands),
             timeout=options.get(TIMEOUT),
             enforces=enforces(commands),
         )
         self._read.effective += options.effective.values()
         self._read.effective += _variants(definition, options)
         return settings
+
+    def _checked(
+        self, commands: ActionSettings, definition: Definition, options: Options
+    ) -> ActionSettings:
+        """Take out what is for many but speaks of one ban.
+
+        Raises:
+            ConfigError: nothing can stand in for it.
+        """
+        if _is_wrong("actionbanmany", bool(commands.ban), definition, options):
+            commands = replace(commands, banmany=NO_COMMAND)
+        if _is_wrong("actionunbanmany", bool(commands.unban), definition, options):
+            commands = replace(commands, unbanmany=NO_COMMAND)
+        return commands
 
     def _place(self, found: Element) -> Place | None:
         """Return where an action is written, which may be another option than `action`."""
@@ -165,18 +181,20 @@ class Reader:
         return replace(place, value=Value(((found.name, at.line),), at))
 
     def _families(
-        self, definition: Definition, options: Options, ban: Command
+        self, definition: Definition, options: Options, commands: ActionSettings
     ) -> tuple[Family, ...]:
         """Tell whom a command can ban: `iptables` alone knows only IPv4."""
         listed = definition.get("families")
         words = re.findall(r"\w+", listed.text.lower()) if listed else []
         if named := {_WORDS[word] for word in words if word in _WORDS}:
             return tuple(one for one in FAMILIES if one in named)
+        option = "actionban" if commands.ban else "actionbanmany"
+        ban = commands.ban or commands.banmany
         only_ipv4 = _IPTABLES.search(ban.any) and not _BOTH_FAMILIES.search(ban.any)
         if definition.families or not only_ipv4:
             return FAMILIES
         text = "'iptables' bans IPv4 only; expected an action that knows 'ip6tables', too"
-        options.report("actionban", text, "IPv6 is not banned", severity="warning")
+        options.report(option, text, "IPv6 is not banned", severity="warning")
         return FAMILIES[:1]
 
     def _mail_action(self, name: str, found: Element) -> ActionSettings:
@@ -246,6 +264,8 @@ def _commands(definition: Definition) -> ActionSettings:
         unban=_command(definition, "actionunban"),
         reban=_command(definition, "actionreban"),
         prolong=_command(definition, "actionprolong"),
+        banmany=_command(definition, "actionbanmany"),
+        unbanmany=_command(definition, "actionunbanmany"),
         flush=_command(definition, "actionflush"),
         repair=_command(definition, "actionrepair"),
         reload=_command(definition, "actionreload"),
@@ -254,8 +274,30 @@ def _commands(definition: Definition) -> ActionSettings:
 
 def enforces(action: ActionSettings) -> bool:
     """Tell whether an action keeps somebody out; what nobody can lift mostly tells."""
-    ban = "\n".join((action.ban.any, action.ban.ip, action.ban.ip6))
-    return bool(action.unban or action.flush or FIREWALL.search(ban))
+    texts = (text for ban in (action.ban, action.banmany) for text in (ban.any, ban.ip, ban.ip6))
+    lifts = action.unban or action.unbanmany or action.flush
+    return bool(lifts or FIREWALL.search("\n".join(texts)))
+
+
+def _is_wrong(name: str, replaceable: bool, definition: Definition, options: Options) -> bool:
+    """Report what a command for many cannot say.
+
+    Args:
+        replaceable: another command can stand in for it.
+
+    Raises:
+        ConfigError: none can.
+    """
+    values = (definition.get(name), *(definition.family(name, one) for one in TAG_FAMILIES))
+    for value in filter(None, values):
+        if wrong := batch.check(text for text, _ in value.lines):
+            line, text = wrong
+            problem = replace(options.problem(name, text), origin=value.place(value.lines[line][1]))
+            if not replaceable:
+                raise ConfigError([problem])
+            options.note(problem, "they are carried out one by one")
+            return True
+    return False
 
 
 def _command(definition: Definition, option: str) -> Command:

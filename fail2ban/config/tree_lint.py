@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from fail2ban.config.common import about_daemon, about_jail
@@ -49,8 +50,8 @@ _PATHS = re.compile(r".*_(?:log|logs|backend|daemon|authpriv|user|ftp|mail|local
 _OF_ACTION = frozenset(
     (
         "actionstart actionstart_on_demand actionstop actioncheck actionban actionunban actionreban "
-        "actionprolong actionflush actionreload actionrepair actionrepair_on_unban norestored "
-        "timeout families"
+        "actionprolong actionbanmany actionunbanmany actionflush actionreload actionrepair "
+        "actionrepair_on_unban norestored timeout families"
     ).split()
 )
 # Whoever helps another option has a name of his own; a mistyped one differs by a letter.
@@ -173,6 +174,7 @@ def _mistyped(name: str, origin: Origin, known: frozenset[str]) -> Iterator[Prob
         yield _warning(origin, "", name, text)
 
 
+@lru_cache(maxsize=1024)  # the options of a file that many jails use
 def _close(name: str, known: frozenset[str]) -> str:
     """Return the option that a name is all but equal to; empty if it is none, or one."""
     if name in known or name.startswith("_"):
@@ -184,15 +186,17 @@ def _about_action(
     jail: JailSettings, action: ActionSettings, places: dict[tuple[str, str], Effective]
 ) -> Iterator[Problem]:
     ban = "\n".join((action.ban.any, action.ban.ip, action.ban.ip6))
-    place = places.get((f"action {action.name}", "actionban"))
-    if not ban.strip() or place is None:
+    option = "actionban" if action.ban else "actionbanmany"
+    place = places.get((f"action {action.name}", option))
+    if not (action.ban or action.banmany) or place is None:
         return
-    if action.enforces and not _WHOM.search(ban):
+    if action.enforces and action.ban and not _WHOM.search(ban):
         text = "the command does not say whom to ban; expected '<ip>' in it"
         yield _warning(place.origin, jail.name, "actionban", text)
-    if action.enforces and not (action.unban or action.flush) and jail.bantime is not None:
-        text = "actionban has no actionunban; expected one, or 'bantime = -1' for permanent bans"
-        yield _warning(place.origin, jail.name, "actionban", text)
+    lifts = action.unban or action.unbanmany or action.flush
+    if action.enforces and not lifts and jail.bantime is not None:
+        text = f"{option} has no actionunban; expected one, or 'bantime = -1' for permanent bans"
+        yield _warning(place.origin, jail.name, option, text)
 
 
 def _warning(origin: Origin, section: str, option: str, text: str) -> Problem:

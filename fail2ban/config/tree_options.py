@@ -159,7 +159,10 @@ class Options:
         Args:
             line: of the text, counted from 0.
         """
-        problem = replace(self.problem(name, text, line), severity=severity)
+        self.note(replace(self.problem(name, text, line), severity=severity), consequence)
+
+    def note(self, problem: Problem, consequence: str = "") -> None:
+        """Report a problem that `problem` has made."""
         # Whoever stands at the terminal is asked to say it again.
         self._findings.add(problem, consequence if problem.origin != COMMAND_LINE else "")
 

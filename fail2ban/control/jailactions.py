@@ -12,14 +12,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fail2ban.config import arithmetic, tree_action
+from fail2ban.config import arithmetic, batch, tree_action
 from fail2ban.config.values import quoted
 from fail2ban.control import words
 from fail2ban.control.host import Host, Refused
 from fail2ban.control.jailvalues import seconds
 from fail2ban.records import ActionSettings, Command, JailSettings
 
-_COMMANDS = frozenset("start stop check ban unban reban prolong flush repair reload".split())
+_COMMANDS = frozenset(
+    "start stop check ban unban reban prolong banmany unbanmany flush repair reload".split()
+)
+_MANY = frozenset({"actionbanmany", "actionunbanmany"})
 _METHODS = frozenset({"ban", "unban"})
 _ITSELF = "the daemon does that when it is due"
 _AT_START = "expected reload --restart {jail}"
@@ -176,6 +179,8 @@ def _changed(action: ActionSettings, option: str, value: str) -> ActionSettings:
         return replace(action, timeout=words.parsed(arithmetic.positive_duration, value))
     if option in _NAMES:
         raise Refused(f"{option} cannot be changed")
+    if option in _MANY and (wrong := batch.check(value.split("\n"))):
+        raise Refused(f"{option}: {wrong[1]}")
     parts: dict[str, Command] = {_verb(action, option): Command.same(value)}
     changed: ActionSettings = replace(action, **parts)  # type: ignore[arg-type]
     return replace(changed, enforces=action.enforces or tree_action.enforces(changed))

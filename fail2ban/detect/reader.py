@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 #: Names that we remember having warned about.
 WARNED_NAMES = 1000
-#: Seconds between two polls of a source that wakes us itself.
+#: Seconds between two polls of what wakes us by itself.
 REST = 60.0
 
 _NEVER = threading.Event()
@@ -211,7 +211,8 @@ class LogReader:
         self.waker.close()
 
     def _rest(self) -> float:
-        return max(self.polltime, REST) if self.source.notifies else self.polltime
+        wakes = self.source.notifies or self.waker.suffices
+        return max(self.polltime, REST) if wakes else self.polltime
 
     def _handle(self, stop: threading.Event) -> bool:
         """Deal with the chunk at hand; tell whether to go on."""

@@ -9,20 +9,21 @@ Source: fail2ban-conf-0.6.md section 7; jail-conf.md sections 9.1 and 9.5.
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
-from collections.abc import Callable
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 from fail2ban.decide.bans import Bans, Entry, Part, State
-from fail2ban.enforce.builder import NOT_SET_UP, Builder, Plans, level_of
-from fail2ban.enforce.enforcer import Enforcer
+from fail2ban.enforce.builder import NOT_SET_UP, Builder, Plans, is_applied
+from fail2ban.enforce.enforcer import Enforcer, Failed, is_failed, is_retried, report_failed
 from fail2ban.enforce.lifter import Lifter
-from fail2ban.enforce.pauses import RETRY_FIRST, RETRY_LONGEST, growing_pause
+from fail2ban.enforce.pauses import RETRY_FIRST, RETRY_LONGEST, RETRY_MOST, growing_pause
 from fail2ban.enforce.repair import Repairer
 from fail2ban.enforce.reporter import Reporter
 from fail2ban.enforce.scaffold import Scaffold
-from fail2ban.enforce.shell import report
-from fail2ban.enforce.site import Site
-from fail2ban.errors import CommandError
+from fail2ban.enforce.site import Site, by_jail, by_scope, portions
 from fail2ban.notices import shown
 
 log = logging.getLogger(__name__)
@@ -53,108 +54,150 @@ class Banner:
 
     # Ban ----------------------------------------------------------------------
 
-    def ban(self, entry: Entry, check: bool = True) -> None:
-        """Carry out a ban; one that is over or done already needs nothing.
+    def ban(self, entries: Sequence[Entry], check: bool = True) -> None:
+        """Carry out bans; one that is over or done already needs nothing.
 
         Args:
             check: see `ban_at`.
         """
-        if not self._bans.holds(entry) or entry.lifting:
-            return
-        sites = self._scaffold.of(entry.ban.jail)
-        if sites is None:
-            return self._bans.remove(entry)
-        for site in self._scaffold.enforcing(entry.ban.jail):
-            self.ban_at(site, entry, check)
-        self._conclude(entry)
+        for jail, some in by_jail(entries).items():
+            self._ban_of(jail, [entry for entry in some if self._is_wanted(entry)], check)
 
-    def ban_at(self, site: Site, entry: Entry, check: bool = True) -> None:
-        """Carry out a ban at one action.
+    def _is_wanted(self, entry: Entry) -> bool:
+        return not entry.lifting and self._bans.holds(entry)
+
+    def _ban_of(self, jail: str, entries: Sequence[Entry], check: bool) -> None:
+        """Carry out bans of a section, each at the first action first.
+
+        They go together up to the first action where each takes a command of its
+        own; from there on one after the other, and what others want comes between.
+        """
+        if self._scaffold.of(jail) is None:
+            for entry in entries:
+                self._bans.remove(entry)
+            return
+        sites = self._scaffold.enforcing(jail)
+        fast = list(itertools.takewhile(lambda site: site.gathers_bans, sites))
+        for site in fast:
+            self.ban_at(site, entries, check)
+        if slow := sites[len(fast) :]:
+            self._go_on(jail, slow, deque(entries), check)
+        else:
+            self._conclude(jail, entries)
+
+    def _go_on(self, jail: str, slow: Sequence[Site], left: deque[Entry], check: bool) -> None:
+        """Carry out the next ban at the rest of its actions."""
+        if left and self._is_wanted(entry := left.popleft()):
+            standing = self._scaffold.enforcing(jail)
+            for site in slow:
+                if site in standing:
+                    self.ban_at(site, [entry], check)
+            self._conclude(jail, [entry])
+        if left:
+            later = functools.partial(self._go_on, jail, slow, left, check)
+            self._plans.soon(lambda: self._plans.stopping() or later())
+
+    def ban_at(self, site: Site, entries: Iterable[Entry], check: bool = True) -> None:
+        """Carry out bans at one action.
 
         Args:
             check: see first whether what the action has set up is still there.
         """
-        part = entry.part(site.name)
-        if part.state is State.APPLIED:
-            return
-        if not site.up:
-            return self._enforcer.fail(site, entry, NOT_SET_UP)
-        try:
-            if check and entry.ban.family in site.scopes and site.checkable:
-                site.firewall.check([entry.ban.family])
-            self._enforcer.apply(site, entry)
-        except CommandError as error:
-            report(error, level_of(part))
-            if not self._repairer.after_failure(site, entry):
-                self._enforcer.fail(site, entry, str(error))
-                self.retry(site, entry)
+        for some in by_scope(entries).values():
+            # A repair for some may have carried out the others, too.
+            self._ban_some(site, [e for e in some if not is_applied(site, e)], check)
         if site.recovered:
             # Others have waited for what could not be started until now.
             site.recovered = False
             self._plans.soon(functools.partial(self._builder.ban_again, site))
 
-    def _conclude(self, entry: Entry) -> None:
-        """Note that a ban was tried at all actions, and have it told of."""
-        if entry.untold is None:
-            self.tell_anew(entry)
-        self._enforcer.settle(entry)
-        self._enforcer.tell(entry)
+    def _ban_some(self, site: Site, entries: Sequence[Entry], check: bool) -> None:
+        """Carry out bans of one family at one action."""
+        if not site.up:
+            for entry in entries:
+                self._enforcer.fail(site, entry, NOT_SET_UP)
+        elif entries:
+            stands = entries[0].ban.family in site.scopes and site.checkable
+            failed = self._enforcer.check(site, entries) if check and stands else []
+            self._see_to(site, failed or self._enforcer.apply(site, entries))
+
+    def _see_to(self, site: Site, failed: Failed) -> None:
+        """Repair, or try again later."""
+        if failed:
+            report_failed(site, failed, is_failed)
+            if not self._repairer.after_failure(site, [entry for entry, _ in failed]):
+                self._builder.give_way(site, failed)
+
+    def _conclude(self, jail: str, entries: Sequence[Entry]) -> None:
+        """Note that bans were tried at all actions, and have them told of."""
+        for entry in entries:
+            if entry.untold is None:
+                self.tell_anew(entry)
+        self._enforcer.settle(jail, entries)
+        self._enforcer.tell(jail, entries)
 
     def tell_anew(self, entry: Entry) -> None:
         """Have a ban told of by all actions that only tell, as if it had never been."""
         sites = self._scaffold.of(entry.ban.jail) or ()
-        entry.untold = {site.name for site in sites if not site.enforces}
+        entry.untold = frozenset([site.name for site in sites if not site.enforces])
 
-    def tell(self, entry: Entry) -> None:
-        """Report a ban if it is in force: it would outlive us by now."""
-        self._reporter.announce(entry)
-        self._enforcer.tell(entry)
+    def tell(self, entries: Sequence[Entry]) -> None:
+        """Report bans that are in force: they would outlive us by now."""
+        for entry in entries:
+            self._reporter.announce(entry)
+        for jail, some in by_jail(entries).items():
+            self._enforcer.tell(jail, some)
 
-    def renew(self, entry: Entry) -> None:
-        """Carry out a ban once more: its id still gets through.
+    def renew(self, entries: Iterable[Entry]) -> None:
+        """Carry out bans once more: their ids still get through.
 
         If the check finds the firewall gone, all bans come back. If it passes,
-        this one may be missing all the same; it is lifted first, since not
-        every ban command may be repeated.
+        one may be missing all the same; it is lifted first, since not every ban
+        command may be repeated.
         """
-        if entry.state is not State.APPLIED or self._scaffold.is_dry(entry.ban.jail):
-            return
+        for entry in entries:
+            if entry.state is State.APPLIED and not self._scaffold.is_dry(entry.ban.jail):
+                self._renew(entry)
+
+    def _renew(self, entry: Entry) -> None:
         for site in self._scaffold.enforcing(entry.ban.jail):
             if not self._enforcer.excused(site, entry) and self._repairer.check(site):
-                self._enforcer.release(site, entry)
+                self._enforcer.release(site, [entry])
                 entry.part(site.name).reset()
                 entry.state = State.WANTED
-        self.ban(entry)
+        self.ban([entry])
 
     # Prolong ------------------------------------------------------------------
 
-    def prolong(self, entry: Entry) -> None:
-        """Tell the actions that a ban lasts longer now."""
-        if self._bans.holds(entry) and not entry.lifting:
-            self._reporter.prolonged(entry)
-        for site in self._scaffold.of(entry.ban.jail) or ():
-            if site.enforces:
-                self._prolong_at(site, entry)
-            elif site.up and self._has_prolong(site, entry) and not _is_untold(site, entry):
-                prolong = site.firewall.prolong
-                tell = functools.partial(self._enforcer.tell_at, site, entry.ban, prolong)
-                self._scaffold.aside(tell)
+    def prolong(self, entries: Iterable[Entry]) -> None:
+        """Tell the actions that bans last longer now."""
+        for entry in entries:
+            if self._is_wanted(entry):
+                self._reporter.prolonged(entry)
+                for site in self._scaffold.of(entry.ban.jail) or ():
+                    self._prolong(site, entry)
 
-    def _prolong_at(self, site: Site, entry: Entry) -> None:
-        """Prolong a ban that is in force; any other gets its new end when it is."""
-        part = entry.parts.get(site.name)
-        if part is None or part.state is not State.APPLIED or not self._has_prolong(site, entry):
-            return
-        try:
-            site.firewall.prolong(entry.ban, self._clock())
-            part.attempts = 0
-        except CommandError as error:
-            report(error, logging.INFO if part.attempts else logging.ERROR)
-            if not self._repairer.after_failure(site, entry):
-                self.retry(site, entry)
+    def _prolong(self, site: Site, entry: Entry) -> None:
+        if site.enforces:
+            self._prolong_at(site, [entry])
+        elif site.up and self._has_prolong(site, entry) and not _is_untold(site, entry):
+            prolong = site.firewall.prolong
+            self._scaffold.aside(
+                functools.partial(self._enforcer.tell_at, site, [entry.ban], prolong)
+            )
+
+    def _prolong_at(self, site: Site, entries: Iterable[Entry]) -> None:
+        """Prolong bans that are in force; any other gets its new end when it is."""
+        for some in by_scope(entries).values():
+            due = [e for e in some if is_applied(site, e) and self._has_prolong(site, e)]
+            failed = self._enforcer.prolong(site, due)
+            report_failed(site, failed, is_retried)
+            left = [entry for entry, _ in failed]
+            if left and not self._repairer.after_failure(site, left):
+                self.retry(site, left)
 
     def _has_prolong(self, site: Site, entry: Entry) -> bool:
-        if not self._bans.holds(entry) or entry.lifting:
+        if not self._is_wanted(entry):
             return False
         if entry.ban.restored and site.commands.norestored and not site.enforces:
             return False
@@ -162,34 +205,44 @@ class Banner:
 
     # Again --------------------------------------------------------------------
 
-    def retry(self, site: Site, entry: Entry) -> None:
+    def retry(self, site: Site, entries: Iterable[Entry]) -> None:
         """Try again after a pause what failed at an action; one attempt is due at a time."""
-        part = entry.part(site.name)
-        if part.retrying:
-            return
-        part.retrying = True
-        part.attempts += 1
-        pause = growing_pause(RETRY_FIRST, part.attempts, RETRY_LONGEST)
-        log.info("%s: next try for %s in %g s", site, shown(entry.ban.id), pause)
-        self._plans.later(pause, functools.partial(self._try_again, site, entry, part))
+        due: dict[float, list[Entry]] = {}
+        for entry in entries:
+            part = entry.part(site.name)
+            if part.retrying:
+                continue
+            part.retrying = True
+            part.attempts += 1
+            pause = growing_pause(RETRY_FIRST, part.attempts, RETRY_LONGEST)
+            log.info("%s: next try for %s in %g s", site, shown(entry.ban.id), pause)
+            due.setdefault(pause, []).append(entry)
+        for pause, together in due.items():
+            gathers = site.gathers_bans and site.gathers_unbans
+            for some in portions(together, gathers, RETRY_MOST):
+                tried = [(entry, entry.part(site.name)) for entry in some]
+                self._plans.later(pause, functools.partial(self._try_again, site, tried))
 
-    def _try_again(self, site: Site, entry: Entry, part: Part) -> None:
-        """Do what is left to do for a ban at an action."""
-        part.retrying = False
-        # In the meantime the id may have got another ban, which is not to be lifted.
-        if entry.parts.get(site.name) is not part or not self._bans.holds(entry):
+    def _try_again(self, site: Site, tried: Sequence[tuple[Entry, Part]]) -> None:
+        """Do what is left to do for bans at an action."""
+        for _, part in tried:
+            part.retrying = False
+        # In the meantime an id may have got another ban, which is not to be lifted.
+        due = [e for e, part in tried if e.parts.get(site.name) is part and self._bans.holds(e)]
+        if not due or site not in self._scaffold.enforcing(site.jail):
             return
-        if site not in self._scaffold.enforcing(entry.ban.jail):
-            return
-        if entry.lifting:
-            self._lifter.lift_at(site, entry)
+        # Who stood behind too many that failed is before them the next time.
+        random.Random(tried[0][1].attempts).shuffle(due)
+        over = [entry for entry in due if entry.lifting]
+        done = [e for e in due if not e.lifting and is_applied(site, e)]
+        left = [e for e in due if not e.lifting and not is_applied(site, e)]
+        self._lifter.lift_at(site, over)
+        for entry in over:
             self._enforcer.finish(entry)
-        elif part.state is State.APPLIED:
-            if part.attempts:
-                self._prolong_at(site, entry)
-        else:
-            self.ban_at(site, entry)
-            self._enforcer.tell(entry)
+        self._prolong_at(site, [entry for entry in done if entry.part(site.name).attempts])
+        self.ban_at(site, left)
+        self._enforcer.settle(site.jail, left)
+        self._enforcer.tell(site.jail, left)
 
 
 def _is_untold(site: Site, entry: Entry) -> bool:

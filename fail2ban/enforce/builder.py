@@ -8,25 +8,21 @@ Source: fail2ban-conf-0.6.md section 8, with the defects 10, 11 and 14 of sectio
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fail2ban.decide.bans import Bans, Entry, Part, State
-from fail2ban.enforce.enforcer import Enforcer
+from fail2ban.decide.bans import Bans, Entry, State
+from fail2ban.enforce.enforcer import Enforcer, Failed, is_failed, report_failed
+from fail2ban.enforce.orders import Job
 from fail2ban.enforce.pauses import START_LONGEST, growing_pause
 from fail2ban.enforce.scaffold import Scaffold, downwards
-from fail2ban.enforce.shell import report
-from fail2ban.enforce.site import Site
-from fail2ban.errors import CommandError
+from fail2ban.enforce.site import Site, by_scope, portions
 from fail2ban.records import FirewallSettings
 
 log = logging.getLogger(__name__)
 
 #: Why a ban is not in force where nothing stands.
 NOT_SET_UP = "the firewall is not set up"
-
-#: One thing to do; runs on the runner's thread.
-Job = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -36,14 +32,14 @@ class Plans:
     Attributes:
         later: has a job done after so many seconds.
         soon: has a job done after those that wait.
-        retry: tries again later what failed with a ban at an action.
+        retry: tries again later what failed with bans at an action.
         give_up: ends the daemon, for a reason.
         stopping: the daemon is ending: nothing new is to be begun.
     """
 
     later: Callable[[float, Job], None]
     soon: Callable[[Job], None]
-    retry: Callable[[Site, Entry], None]
+    retry: Callable[[Site, Sequence[Entry]], None]
     give_up: Callable[[str], None]
     stopping: Callable[[], bool]
 
@@ -122,22 +118,26 @@ class Builder:
 
     def ban_again(self, site: Site) -> None:
         """Carry out all bans in force at an action; one that tells is told what it missed."""
-        for entry in self._bans.of(site.jail):
-            if entry.lifting or self._plans.stopping():
-                continue
+        for some in portions(self._bans.of(site.jail), site.gathers_bans):
+            if self._plans.stopping():
+                return
+            entries = [entry for entry in some if not entry.lifting]
             if site.enforces and site.up:
-                self._apply_again(site, entry)
-            self._enforcer.tell(entry)
+                self._apply_again(site, [e for e in entries if not is_applied(site, e)])
+            self._enforcer.tell(site.jail, entries)
 
-    def _apply_again(self, site: Site, entry: Entry) -> None:
-        if site.name in entry.parts and entry.part(site.name).state is State.APPLIED:
-            return
-        try:
-            self._enforcer.apply(site, entry)
-        except CommandError as error:
-            report(error, level_of(entry.part(site.name)))
+    def _apply_again(self, site: Site, entries: Sequence[Entry]) -> None:
+        for some in by_scope(entries).values():
+            failed = self._enforcer.apply(site, some)
+            report_failed(site, failed, is_failed)
+            self.give_way(site, failed)
+        self._enforcer.settle(site.jail, entries)
+
+    def give_way(self, site: Site, failed: Failed) -> None:
+        """Note bans that are not in force, and have them tried again later."""
+        for entry, error in failed:
             self._enforcer.fail(site, entry, str(error))
-            self._plans.retry(site, entry)
+        self._plans.retry(site, [entry for entry, _ in failed])
 
     def put_aside(self, site: Site, removed: bool = False) -> None:
         """Note that an action holds nobody any more."""
@@ -190,6 +190,7 @@ class Builder:
             self.set_up()
 
 
-def level_of(part: Part) -> int:
-    """Return how loud a failure of its ban command is: the first is, its repetitions are not."""
-    return logging.INFO if part.state is State.FAILED else logging.ERROR
+def is_applied(site: Site, entry: Entry) -> bool:
+    """Tell whether an action has carried out a ban."""
+    part = entry.parts.get(site.name)
+    return part is not None and part.state is State.APPLIED

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One ban at one action, or told by one: the steps that the runner is made of.
+"""Bans at one action, or told by one: the steps that the runner is made of.
 
 What an action has made of a ban is noted in the ban's `Part`; only when all
 actions of the section that keep somebody out are done is the ban reported.
@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from fail2ban.decide.bans import Bans, Entry, State
-from fail2ban.enforce.firewall import Scope
+from fail2ban.decide.bans import Bans, Entry, Part, State
+from fail2ban.enforce.errands import Outcomes, Scope
 from fail2ban.enforce.pauses import START_LONGEST, growing_pause
 from fail2ban.enforce.reporter import Reporter
 from fail2ban.enforce.scaffold import Scaffold
 from fail2ban.enforce.shell import report
-from fail2ban.enforce.site import Site, id_of, key_of
+from fail2ban.enforce.site import Site, id_of, key_of, portions
 from fail2ban.errors import CommandError
 from fail2ban.notices import shown
 from fail2ban.records import Ban, Ticket
@@ -35,6 +35,10 @@ START_FIRST = 1.0
 
 #: Why a ban of an earlier run is not in force where no action bans it again.
 NOT_RESTORED = "it is not banned again after a restart (norestored)"
+
+
+#: Bans whose command failed, and how; one command may have failed for many.
+Failed = list[tuple[Entry, CommandError]]
 
 
 class Enforcer:
@@ -58,18 +62,70 @@ class Enforcer:
 
     # Ban ----------------------------------------------------------------------
 
-    def apply(self, site: Site, entry: Entry) -> None:
-        """Run the ban command; raises CommandError."""
-        part, ban = entry.part(site.name), entry.ban
-        if not self.claim(site, entry) and not self.excused(site, entry):
-            if (reason := site.firewall.cannot_ban(ban)) is not None:
-                return self._refuse(site, entry, reason)  # no retry: it would fail for ever
-            self._open(site, ban.family)
+    def apply(self, site: Site, entries: Sequence[Entry]) -> Failed:
+        """Run the ban command for bans of one family; return for whom it failed.
+
+        They are to be settled then.
+        """
+        due = [e for e in entries if not self.claim(site, e) and not self.excused(site, e)]
+        return self._ban(site, self._accepted(site, due))
+
+    def _accepted(self, site: Site, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the bans that an action can carry out; any other is not tried again."""
+        accepted = []
+        reason, is_same = None, False
+        for entry in entries:
+            if not is_same:
+                reason = site.firewall.cannot_ban(entry.ban)
+                is_same = entry.ban.family is not None
+            if reason is None:
+                accepted.append(entry)
+            else:
+                self._refuse(site, entry, reason)
+        return accepted
+
+    def _ban(self, site: Site, entries: Sequence[Entry]) -> Failed:
+        """Run the ban command, or for whom it has run before the one for that."""
+        if not entries:
+            return []
+        try:
+            self._open(site, entries[0].ban.family)
+        except CommandError as error:
+            return [(entry, error) for entry in entries]
+        fresh: list[Entry] = []
+        again: list[Entry] = []
+        for entry in entries:
+            part = entry.part(site.name)
             part.touched = True
-            run = site.firewall.reban if part.done else site.firewall.ban
-            run(ban, self._clock())
-            part.state, part.done, part.error, part.attempts = State.APPLIED, True, "", 0
-        self.settle(entry)
+            (again if part.done else fresh).append(entry)
+        return [
+            *self._run_ban(site, fresh, site.firewall.ban),
+            *self._run_ban(site, again, site.firewall.reban),
+        ]
+
+    def _run_ban(
+        self,
+        site: Site,
+        entries: Sequence[Entry],
+        run: Callable[[Sequence[Ban], float], Outcomes],
+    ) -> Failed:
+        failed = []
+        outcomes = run([entry.ban for entry in entries], self._clock())
+        for entry, error in zip(entries, outcomes, strict=True):
+            if error is None:
+                part = entry.part(site.name)
+                part.state, part.done, part.error, part.attempts = State.APPLIED, True, "", 0
+            else:
+                failed.append((entry, error))
+        return failed
+
+    def check(self, site: Site, entries: Sequence[Entry]) -> Failed:
+        """Run the check before a command for bans of one family; return for whom it failed."""
+        try:
+            site.firewall.check([entries[0].ban.family])
+        except CommandError as error:
+            return [(entry, error) for entry in entries]
+        return []
 
     def excused(self, site: Site, entry: Entry) -> bool:
         """Tell whether an action has nothing to do with a ban of an earlier run."""
@@ -86,15 +142,19 @@ class Enforcer:
             self._reporter.failed(entry, reason)
         entry.state = State.FAILED
 
-    def settle(self, entry: Entry) -> None:
-        """Conclude from its parts how far a ban has come; report it when it is in force."""
-        sites = self._scaffold.enforcing(entry.ban.jail)
-        counted = [site for site in sites if not self.excused(site, entry)]
-        if sites and not counted:
-            return self._note_excused(sites[0], entry)
-        states = {entry.part(site.name).state for site in counted}
-        failed = State.FAILED if State.FAILED in states else State.WANTED
-        old, new = entry.reached, State.APPLIED if states <= {State.APPLIED} else failed
+    def settle(self, jail: str, entries: Iterable[Entry]) -> None:
+        """Conclude how far bans of a section have come; report those that are in force."""
+        sites = self._scaffold.enforcing(jail)
+        for entry in entries:
+            counted = [site for site in sites if not self.excused(site, entry)]
+            if sites and not counted:
+                self._note_excused(sites[0], entry)
+            else:
+                self._conclude(entry, [entry.part(site.name).state for site in counted])
+
+    def _conclude(self, entry: Entry, states: Sequence[State]) -> None:
+        """Conclude from how far a ban has come at each action how far it has come at all."""
+        old, new = entry.reached, _reached(states)
         entry.state = new
         if new is State.APPLIED and old is not State.APPLIED:
             self._reporter.in_force(entry)
@@ -135,61 +195,90 @@ class Enforcer:
             raise
         site.recovered |= site.failed_starts.pop(scope, 0) > 0
 
+    def prolong(self, site: Site, entries: Sequence[Entry]) -> Failed:
+        """Run the prolong command of bans that are in force; return for whom it failed."""
+        failed = []
+        outcomes = site.firewall.prolong([entry.ban for entry in entries], self._clock())
+        for entry, error in zip(entries, outcomes, strict=True):
+            if error is None:
+                entry.part(site.name).attempts = 0
+            else:
+                failed.append((entry, error))
+        return failed
+
     # Tell ---------------------------------------------------------------------
 
-    def tell(self, entry: Entry) -> None:
-        """Run the actions that only tell, once for each ban that was tried.
+    def tell(self, jail: str, entries: Sequence[Entry]) -> None:
+        """Run the actions of a section that only tell, once for each ban that was tried.
 
         They are the user's own commands; our own mail, which says that the id
         is banned, waits until that is reported.
         """
-        for site in self._scaffold.of(entry.ban.jail) or ():
-            if entry.untold is None or site.name not in entry.untold or not site.up:
+        for site in self._scaffold.of(jail) or ():
+            if site.enforces or not site.up:
                 continue
-            told = entry.announced and entry.reached is State.APPLIED
-            if site.commands.mail and not told:
-                continue
-            entry.untold.discard(site.name)
-            if not (entry.ban.restored and site.commands.norestored):
-                job = functools.partial(self.tell_at, site, entry.ban, site.firewall.ban)
-                self._scaffold.aside(job)
+            due = [entry for entry in entries if self._is_due(site, entry)]
+            for some in portions(due, site.gathers_bans):
+                bans = [entry.ban for entry in some]
+                self._scaffold.aside(functools.partial(self.tell_at, site, bans, site.firewall.ban))
 
-    def tell_at(self, site: Site, ban: Ban, run: Callable[[Ban, float], None]) -> None:
+    def _is_due(self, site: Site, entry: Entry) -> bool:
+        """Tell whether an action is to be told of a ban now; if not later, it is noted."""
+        if entry.untold is None or site.name not in entry.untold:
+            return False
+        if site.commands.mail and not (entry.announced and entry.reached is State.APPLIED):
+            return False
+        entry.untold -= {site.name}
+        return not (entry.ban.restored and site.commands.norestored)
+
+    def tell_at(
+        self, site: Site, bans: Sequence[Ban], run: Callable[[Sequence[Ban], float], Outcomes]
+    ) -> None:
         """Run one command of an action that only tells: an error changes nothing."""
-        try:
-            self._open(site, ban.family)
-            run(ban, self._clock())
-            self._scaffold.tell(site, ban)
-        except CommandError as error:
-            report(error, logging.INFO if site.complaining else logging.ERROR, f"[{site}] ")
-            site.complaining = True
-        else:
-            if site.complaining:
+        for family in dict.fromkeys(ban.family for ban in bans):
+            some = [ban for ban in bans if ban.family == family]
+            try:
+                self._open(site, family)
+                outcomes = run(some, self._clock())
+            except CommandError as error:
+                outcomes = [error] * len(some)
+            for ban, outcome in zip(some, outcomes, strict=True):
+                if outcome is None:
+                    self._scaffold.tell(site, ban)
+            self._note_told(site, outcomes)
+
+    def _note_told(self, site: Site, outcomes: Outcomes) -> None:
+        for error in dict.fromkeys(outcomes):
+            if error is not None:
+                report(error, logging.INFO if site.complaining else logging.ERROR, f"[{site}] ")
+            elif site.complaining:
                 log.info("[%s] works again", site)
-            site.complaining = False
+            site.complaining = error is not None
 
     # Unban --------------------------------------------------------------------
 
-    def release(self, site: Site, entry: Entry) -> None:
-        """Run the unban command if the action may hold the id; errors are expected."""
-        part = entry.parts.get(site.name)
-        if site.up and part is not None and part.holds:
-            try:
-                site.firewall.unban(entry.ban, self._clock())
-            except CommandError as error:
-                report(error, logging.DEBUG)
+    def release(self, site: Site, entries: Iterable[Entry]) -> None:
+        """Run the unban command where the action may hold the id; errors are expected."""
+        if site.up:
+            bans = [entry.ban for entry in entries if _held(site, entry)]
+            self.let_go(site, bans, logging.DEBUG)
 
-    def let_go(self, site: Site, ban: Ban, level: int = logging.ERROR) -> None:
-        """Run the unban command for what is no ban of ours; an error is only logged."""
-        try:
-            site.firewall.unban(ban, self._clock())
-        except CommandError as error:
-            report(error, level, f"[{site}] ")
+    def let_go(self, site: Site, bans: Sequence[Ban], level: int = logging.ERROR) -> None:
+        """Run the unban command, also for what is no ban of ours; an error is only logged."""
+        for error in dict.fromkeys(site.firewall.unban(bans, self._clock())):
+            if error is not None:
+                report(error, level, f"[{site}] ")
 
-    def lift(self, site: Site, entry: Entry) -> None:
-        """Run the unban command of a ban that is in force; raises CommandError."""
-        site.firewall.unban(entry.ban, self._clock())
-        self.gone(site, entry)
+    def lift(self, site: Site, entries: Sequence[Entry]) -> Failed:
+        """Run the unban command of bans that are in force; return for whom it failed."""
+        outcomes = site.firewall.unban([entry.ban for entry in entries], self._clock())
+        failed = []
+        for entry, error in zip(entries, outcomes, strict=True):
+            if error is None:
+                self.gone(site, entry)
+            else:
+                failed.append((entry, error))
+        return failed
 
     def gone(self, site: Site, entry: Entry) -> None:
         """Note that an action has let go of a ban."""
@@ -245,16 +334,16 @@ class Enforcer:
             self.disown(site)
         site.left.clear()
         enough = self._ticks() + LIFT_BUDGET
-        for entry in self.empty(site, self._bans.of(site.jail)):
-            if not (site.firewall.can_stop and self._ticks() > enough):
-                self.release(site, entry)
+        for some in portions(self.empty(site, self._bans.of(site.jail)), site.gathers_unbans):
+            if site.firewall.can_stop and self._ticks() > enough:
+                break
+            self.release(site, some)
 
     # An earlier run -----------------------------------------------------------
 
     def claim(self, site: Site, entry: Entry) -> bool:
         """Take over a ban that an earlier run has carried out here; tell whether it had."""
-        key = key_of(entry.ban.id)
-        if key not in site.left:
+        if not site.left or (key := key_of(entry.ban.id)) not in site.left:
             return False
         site.left.discard(key)
         part = entry.part(site.name)
@@ -274,9 +363,34 @@ class Enforcer:
         keys, site.left, now = sorted(site.left), set(), self._clock()
         if keys:
             log.info("%s: %d ban(s) of the last run are lifted", site, len(keys))
-        for key in keys:
-            ticket = Ticket(site.jail, id_of(key), 0, now)
-            self.let_go(site, Ban(now, now, ticket), logging.DEBUG)
+        bans = [Ban(now, now, Ticket(site.jail, id_of(key), 0, now)) for key in keys]
+        self.let_go(site, bans, logging.DEBUG)
+
+
+def _reached(states: Sequence[State]) -> State:
+    if all(state is State.APPLIED for state in states):
+        return State.APPLIED
+    return State.FAILED if State.FAILED in states else State.WANTED
+
+
+def is_failed(part: Part) -> bool:
+    """Tell whether it was said already that a ban is not in force."""
+    return part.state is State.FAILED
+
+
+def is_retried(part: Part) -> bool:
+    """Tell whether a command that prolongs or lifts has failed before."""
+    return part.attempts > 0
+
+
+def report_failed(site: Site, failed: Failed, is_known: Callable[[Part], bool]) -> None:
+    """Log what failed, once for each command; what is known of all of its bans, softly."""
+    levels: dict[CommandError, int] = {}
+    for entry, error in failed:
+        level = logging.INFO if is_known(entry.part(site.name)) else logging.ERROR
+        levels[error] = max(level, levels.get(error, level))
+    for error, level in levels.items():
+        report(error, level)
 
 
 def _held(site: Site, entry: Entry) -> bool:

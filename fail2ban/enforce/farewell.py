@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fail2ban.enforce.firewall import Scope
+from fail2ban.enforce.errands import Scope
 from fail2ban.enforce.site import Site, key_of
 from fail2ban.records import FAMILIES, ActionSettings, Command, Id
 
@@ -66,6 +66,7 @@ class Farewell:
                 "flush": asdict(relic.action.flush),
                 "stop": asdict(relic.action.stop),
                 "unban": asdict(relic.action.unban),
+                "unbanmany": asdict(relic.action.unbanmany),
                 "timeout": relic.action.timeout,
                 "scopes": relic.scopes,
                 "held": sorted(relic.held),
@@ -110,6 +111,7 @@ def relic_of(site: Site, held: Iterable[Id] | None = None) -> Relic:
         flush=commands.flush,
         stop=commands.stop,
         unban=commands.unban,
+        unbanmany=commands.unbanmany,
         timeout=commands.timeout,
     )
     if held is None:
@@ -129,6 +131,7 @@ def _relic(found: dict[str, Any]) -> Relic:
         flush=Command(**found["flush"]),
         stop=Command(**found["stop"]),
         unban=Command(**found["unban"]),
+        unbanmany=Command(**found.get("unbanmany", {})),  # an earlier version had none
         timeout=float(found["timeout"]),
         families=tuple(family for family in FAMILIES if family in found["scopes"]),
     )

@@ -6,14 +6,17 @@ Source: jail-conf.md sections 9.1 and 9.6; fail2ban-conf-0.6.md section 7.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from fail2ban.enforce import tags
-from fail2ban.enforce.escape import is_harmless, script
+from fail2ban.enforce.errands import Errand, Errands, Outcomes, Scope
+from fail2ban.enforce.escape import is_harmless
+from fail2ban.enforce.performer import Performer, Told
 from fail2ban.enforce.shell import Shell
 from fail2ban.enforce.tags import Facts, Lore
 from fail2ban.errors import CommandError
@@ -23,9 +26,6 @@ from fail2ban.records import FAMILIES, ActionSettings, Ban, Command, Family
 #: Exists where the kernel knows IPv6.
 _IPV6 = "/proc/net/if_inet6"
 _IPTABLES = re.compile(r"\biptables\b")
-
-#: Whom a command is for: a family, or None for texts that are no address.
-Scope = Family | None
 
 
 def host_families(ipv6: bool | None = None) -> tuple[Family, ...]:
@@ -43,8 +43,9 @@ def host_families(ipv6: bool | None = None) -> tuple[Family, ...]:
 class Firewall:
     """The commands of one action; each runs until it has ended.
 
-    Every method that runs one raises CommandError if it fails. Those that get
-    scopes run a command once for all whose text is the same.
+    Methods that get scopes run a command once for all whose text is the same, and
+    raise CommandError if it fails. Those that get bans raise nothing: they return
+    what has become of each. How many bans take one command, `enforce.errands` knows.
 
     Attributes:
         name: the section's.
@@ -100,6 +101,8 @@ class Firewall:
         The shell does not obey it, but sed, nft and others might, to whom a
         command hands it as a part of their own language.
         """
+        if self.commands.banmany and not self.commands.ban.any.strip():
+            return "it has a command for many addresses, but none for a text"
         commands = self.commands.ban.any + self.commands.unban.any
         if "<ip>" not in commands or is_harmless(tags.address_text(ban.ip)):
             return None
@@ -134,28 +137,54 @@ class Firewall:
         """Take down what `start` made; the second family even if the first fails."""
         self._each("stop", self.commands.stop, scopes, persist=True)
 
-    def ban(self, ban: Ban, now: float) -> None:
-        self._about("ban", self.commands.ban, ban, now)
+    @functools.cached_property
+    def gathers_bans(self) -> bool:
+        """Whether many bans take one command, not one each."""
+        return self._errands.gathers(self._banning, self.scopes)
 
-    def reban(self, ban: Ban, now: float) -> None:
+    @functools.cached_property
+    def gathers_unbans(self) -> bool:
+        """Whether lifting many takes one command, not one each."""
+        return self._errands.gathers(self._unbanning, self.scopes)
+
+    def ban(self, bans: Sequence[Ban], now: float) -> Outcomes:
+        return self._errands.do(self._banning, bans, now)
+
+    def reban(self, bans: Sequence[Ban], now: float) -> Outcomes:
         """Ban once more after a repair."""
-        reban = self.commands.reban
-        command = reban if reban.of(ban.family).strip() else self.commands.ban
-        self._about("reban", command, ban, now)
+        errand = replace(self._banning, verb="reban").instead(self.commands.reban)
+        return self._errands.do(errand, bans, now)
 
-    def prolong(self, ban: Ban, now: float) -> None:
-        self._about("prolong", self.commands.prolong, ban, now)
+    def prolong(self, bans: Sequence[Ban], now: float) -> Outcomes:
+        return self._errands.do(Errand("prolong", self.commands.prolong), bans, now)
 
-    def unban(self, ban: Ban, now: float) -> None:
-        self._about("unban", self.commands.unban, ban, now, lifting=True)
+    def unban(self, bans: Sequence[Ban], now: float) -> Outcomes:
+        return self._errands.do(self._unbanning, bans, now)
 
-    def _about(
-        self, verb: str, command: Command, ban: Ban, now: float, lifting: bool = False
-    ) -> None:
-        text = command.of(ban.family)
-        if text.strip():
-            facts = Facts(self.name, ban.family, now, ban, lifting, self.lore)
-            self._run(verb, text, facts, tags.environment(ban, now))
+    @functools.cached_property
+    def _banning(self) -> Errand:
+        return Errand("ban", self.commands.ban, self.commands.banmany)
+
+    @functools.cached_property
+    def _unbanning(self) -> Errand:
+        return Errand("unban", self.commands.unban, self.commands.unbanmany, lifting=True)
+
+    @functools.cached_property
+    def _errands(self) -> Errands:
+        return Errands(self._performer, self.lore)
+
+    @functools.cached_property
+    def _performer(self) -> Performer:
+        commands = self.commands
+        return Performer(
+            self.name,
+            commands.name,
+            commands.timeout,
+            self.shell,
+            self.events,
+            self.ticks,
+            self.dry,
+        )
 
     def _each(
         self, verb: str, command: Command, scopes: Iterable[Scope] | None, persist: bool = False
@@ -167,40 +196,13 @@ class Firewall:
             variables = {"F2B_FAMILY": scope} if scope and len(texts) > 1 else {}
             facts = Facts(self.name, scope, self.clock(), lore=self.lore)
             try:
-                self._run(verb, text, facts, variables)
+                self._performer.run(Told(verb), text, facts, variables)
             except CommandError as error:
                 failed = error
                 if not persist:
                     break
         if failed is not None:
             raise failed
-
-    def _run(self, verb: str, text: str, facts: Facts, variables: Mapping[str, str]) -> None:
-        if not text.strip():
-            return
-        command = script(text, facts.lookup)
-        began = self.ticks()
-        try:
-            self.shell(command.text, variables, self.commands.timeout, *command.arguments)
-        except CommandError as error:
-            self._tell(verb, facts, began, str(error), error.status)
-            raise
-        self._tell(verb, facts, began)
-
-    def _tell(
-        self, verb: str, facts: Facts, began: float, error: str = "", status: int | None = 0
-    ) -> None:
-        self.events.tell(
-            "command",
-            self.name,
-            None if facts.ban is None else facts.ban.id,
-            action=self.commands.name,
-            verb=verb,
-            seconds=self.ticks() - began,
-            error=error,
-            status=status,
-            dryrun=self.dry,
-        )
 
 
 def _key(command: Command, scope: Scope) -> tuple[str, Scope]:

@@ -83,8 +83,7 @@ class Heritage:
     def lift_strange(self, jail: str, entries: Iterable[Entry]) -> None:
         """Lift bans of the last run at actions that are no part of the section any more."""
         for site in self._strangers.pop(jail, ()):
-            for entry in entries:
-                self._enforcer.let_go(site, entry.ban, logging.DEBUG)
+            self._enforcer.let_go(site, [entry.ban for entry in entries], logging.DEBUG)
 
     def _clear(self, left: Mapping[str, Farewell], base: Farewell | None) -> None:
         """Remove whatever may be there; errors are expected."""

@@ -8,15 +8,14 @@ known to the next run, to the last ban; anything else is lifted before.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fail2ban.decide.bans import Bans, Entry, State
-from fail2ban.enforce.builder import Builder
+from fail2ban.enforce.builder import Builder, is_applied
 from fail2ban.enforce.enforcer import LIFT_BUDGET, Enforcer
 from fail2ban.enforce.scaffold import Scaffold
 from fail2ban.enforce.shell import report
-from fail2ban.enforce.site import Site
-from fail2ban.errors import CommandError
+from fail2ban.enforce.site import Site, portions
 from fail2ban.records import Id
 
 log = logging.getLogger(__name__)
@@ -65,49 +64,42 @@ class Keeper:
             return False
         for site in sites:
             self._enforcer.take_over(site)
+        entries = self._bans.of(jail)
+        self._enforcer.settle(jail, [e for e in entries if not e.lifting and e.durable])
+        staying = {entry for entry in entries if self._stays(entry)}
+        leaving = [entry for entry in entries if entry not in staying]
         enough = self._ticks() + LIFT_BUDGET
-        staying = any(site.left for site in sites)
-        for entry in self._bans.of(jail):
-            if self._stays(entry):
-                staying = True
-            elif self._ticks() > enough or not self._lift(entry):
+        for some in portions(leaving, all(site.gathers_unbans for site in sites)):
+            if self._ticks() > enough or not self._lift(sites, some):
                 return False
-        return staying
+        return bool(staying) or any(site.left for site in sites)
 
     def _stays(self, entry: Entry) -> bool:
         """Tell whether a ban is in force and will be known to the next run."""
         if entry.lifting or not entry.durable:
             return False
-        self._enforcer.settle(entry)
         return entry.reached is State.APPLIED and bool(entry.parts)
 
-    def _lift(self, entry: Entry) -> bool:
-        """Have all actions let go of a ban; tell whether they have."""
-        for site in reversed(self._scaffold.enforcing(entry.ban.jail)):
-            if (part := entry.parts.get(site.name)) is None:
-                continue
-            try:
-                if part.holds:
-                    self._enforcer.lift(site, entry)
-            except CommandError as error:
+    def _lift(self, sites: Sequence[Site], entries: Sequence[Entry]) -> bool:
+        """Have all actions of a section let go of bans; tell whether they have."""
+        for site in reversed(sites):
+            held = [e for e in entries if (part := e.parts.get(site.name)) and part.holds]
+            for entry, error in self._enforcer.lift(site, held):
                 # After a ban command that failed, there may be nothing to lift.
-                if part.state is State.APPLIED:
+                if is_applied(site, entry):
                     report(error, what=f"[{site}] ")
                     return False
-            self._enforcer.gone(site, entry)
-        self._enforcer.forget(entry, repeal=not entry.lifting)
+            for entry in entries:
+                self._enforcer.gone(site, entry)
+        for entry in entries:
+            self._enforcer.forget(entry, repeal=not entry.lifting)
         return True
 
     def _held(self, jail: str) -> dict[str, list[Id]]:
         held = {}
         for site in self._scaffold.enforcing(jail):
-            entries = [entry for entry in self._bans.of(jail) if _holds(site, entry)]
+            entries = [entry for entry in self._bans.of(jail) if is_applied(site, entry)]
             held[site.name] = [entry.ban.id for entry in entries]
         count = len({id for ids in held.values() for id in ids})
         log.info("[%s] the firewall keeps %d ban(s) until the next start", jail, count)
         return held
-
-
-def _holds(site: Site, entry: Entry) -> bool:
-    part = entry.parts.get(site.name)
-    return part is not None and part.state is State.APPLIED

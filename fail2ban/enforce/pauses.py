@@ -6,6 +6,9 @@ from __future__ import annotations
 #: Seconds before a failed command is tried again: doubled each time, up to a limit.
 RETRY_FIRST, RETRY_LONGEST = 1.0, 600.0
 
+#: Failed bans that are tried again together: if they took too long, fewer may not.
+RETRY_MOST = 1000
+
 #: Seconds between two attempts to set up at the most.
 START_LONGEST = 60.0
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fail2ban.decide.bans import Bans, Entry, State
 from fail2ban.enforce.builder import Builder, Plans
@@ -86,40 +86,40 @@ class Repairer:
 
     # Repair -------------------------------------------------------------------
 
-    def after_failure(self, site: Site, entry: Entry) -> bool:
-        """After a failed command: return True if all was set up again.
+    def after_failure(self, site: Site, entries: Sequence[Entry]) -> bool:
+        """After commands that failed for bans of one family: tell if all was set up again.
 
         If the check passes, everything is as it should be, and the fault lies
-        with that one command. Without a check there is no telling; then all is
+        with those commands. Without a check there is no telling; then all is
         set up anew once for each ban, and not again if that did not help.
         """
-        if entry.ban.family not in site.scopes:
+        if entries[0].ban.family not in site.scopes:
             return False  # it could not be started for the first time
         if self.intact(site):
             return False
         if site.checkable:
-            return self._repair(site, entry)
-        part = entry.part(site.name)
-        if part.repaired:
-            return False
-        part.repaired = self._repair(site, entry)  # it may not be allowed yet
-        return part.repaired
+            return self._repair(site, entries)
+        parts = [part for e in entries if not (part := e.part(site.name)).repaired]
+        repaired = bool(parts) and self._repair(site, entries)
+        for part in parts:
+            part.repaired = repaired  # it may not be allowed yet
+        return repaired
 
     def lifting_repairs(self, site: Site) -> bool:
         """Tell whether a failed unban is a reason to repair."""
         return self._scaffold.base.exists or site.commands.repair_on_unban
 
-    def _repair(self, site: Site, entry: Entry | None = None) -> bool:
+    def _repair(self, site: Site, entries: Sequence[Entry] = ()) -> bool:
         """Set up again and ban everybody again, if it is allowed.
 
         Args:
-            entry: the ban whose command failed, if that is why.
+            entries: the bans whose commands failed, if that is why.
         """
-        return (
-            self._repair_all(entry) if self._scaffold.base.exists else self._repair_one(site, entry)
-        )
+        if self._scaffold.base.exists:
+            return self._repair_all(entries)
+        return self._repair_one(site, entries)
 
-    def _repair_all(self, entry: Entry | None) -> bool:
+    def _repair_all(self, entries: Sequence[Entry]) -> bool:
         if self._ticks() < self._allowed:
             self._check_all_later()
             return False
@@ -132,11 +132,11 @@ class Repairer:
         sites = [site for site in self._scaffold.sites() if site.enforces]
         self._builder.take_down(sites)
         self._scaffold.base.stop()
-        if self._builder.set_up() and self._has_helped(sites, entry):
+        if self._builder.set_up() and self._has_helped(sites, entries):
             self._repairs = 0
         return True
 
-    def _repair_one(self, site: Site, entry: Entry | None) -> bool:
+    def _repair_one(self, site: Site, entries: Sequence[Entry]) -> bool:
         if self._ticks() < site.repair_allowed:
             self._check_later(site)
             return False
@@ -150,7 +150,7 @@ class Repairer:
         # Also where a repair left the action standing: its bans come back.
         if site.up:
             self._builder.ban_again(site)
-        if self._builder.set_up() and self._has_helped([site], entry):
+        if self._builder.set_up() and self._has_helped([site], entries):
             site.repairs = 0
         elif self._is_endless and self._all_in_force(site) and not self.intact(site):
             # It would keep us from banning anybody until the next repair, and so on.
@@ -193,11 +193,11 @@ class Repairer:
     def _pause(self, repairs: int) -> float:
         return growing_pause(self._builder.settings.reinittime, repairs, REPAIR_LONGEST)
 
-    def _has_helped(self, sites: list[Site], entry: Entry | None) -> bool:
-        """Tell whether a repair has made good what was wrong."""
+    def _has_helped(self, sites: list[Site], entries: Sequence[Entry]) -> bool:
+        """Tell whether a repair has made good what was wrong, at least for some."""
         checkable = [site for site in sites if site.checkable]
         return all(self.intact(site) for site in checkable) and (
-            entry is None or entry.state is not State.FAILED
+            not entries or any(entry.state is not State.FAILED for entry in entries)
         )
 
     # Later --------------------------------------------------------------------

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Bans of an earlier run come back, all of a section with one order.
 
-There may be very many: nothing is checked for any of them, and none of another
-section waits until they are through.
+There may be very many: nothing is checked for any of them. Where they cannot all go
+with one command, none of another section waits until they are through.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fail2ban.enforce.enforcer import Enforcer
 from fail2ban.enforce.heritage import Heritage
 from fail2ban.enforce.lifter import Lifter
 from fail2ban.enforce.scaffold import Scaffold
-from fail2ban.enforce.site import Site
+from fail2ban.enforce.site import Site, portions
 
 
 class Restorer:
@@ -45,30 +45,40 @@ class Restorer:
         what is in force, and what is not is lifted.
         """
         self._heritage.lift_strange(jail, entries)
-        for site in self._scaffold.enforcing(jail):
+        sites = self._scaffold.enforcing(jail)
+        littered = [site for site in sites if site.littered]
+        for site in sites:
             if site.up:
                 self._enforcer.take_over(site)
             else:
                 self._builder.note_down(site)
-        for entry in entries:
-            if entry.lifting and not self._plans.stopping():
-                self._lifter.lift(entry)
-        for site in self._scaffold.enforcing(jail):
+        self._lift([entry for entry in entries if entry.lifting], sites)
+        for site in sites:
             self._enforcer.disown(site)
-        self._go_on(jail, iter(entries))
+        # What may have been left is lifted before, at each action where that is so.
+        gathers = all(site.gathers_bans for site in sites[:1])
+        cleans = all(site.gathers_unbans for site in littered)
+        self._go_on(jail, portions(entries, gathers and cleans))
 
-    def _go_on(self, jail: str, left: Iterator[Entry]) -> None:
-        """Carry out the next ban; what others want meanwhile comes before the one after."""
-        if self._plans.stopping() or (entry := next(left, None)) is None:
+    def _lift(self, over: Sequence[Entry], sites: Sequence[Site]) -> None:
+        for some in portions(over, all(site.gathers_unbans for site in sites)):
+            if self._plans.stopping():
+                return
+            self._lifter.lift(some)
+
+    def _go_on(self, jail: str, left: Iterator[Sequence[Entry]]) -> None:
+        """Carry out the next bans; what others want meanwhile comes before those after."""
+        if self._plans.stopping() or (some := next(left, None)) is None:
             return
         for site in self._scaffold.enforcing(jail):
-            self._clean(site, entry)
-        self._banner.ban(entry, check=False)
+            self._clean(site, some)
+        self._banner.ban(some, check=False)
         self._plans.soon(functools.partial(self._go_on, jail, left))
 
-    def _clean(self, site: Site, entry: Entry) -> None:
-        """Lift what may be left of a ban: not every ban command may be repeated."""
-        part = entry.parts.get(site.name)
-        if part is not None and part.inherited and not entry.lifting:
-            self._enforcer.release(site, entry)
+    def _clean(self, site: Site, entries: Sequence[Entry]) -> None:
+        """Lift what may be left of bans: not every ban command may be repeated."""
+        parts = ((entry, entry.parts.get(site.name)) for entry in entries)
+        found = [(e, part) for e, part in parts if part and part.inherited and not e.lifting]
+        self._enforcer.release(site, [entry for entry, _ in found])
+        for _, part in found:
             part.inherited = False

@@ -3,7 +3,8 @@
 
 What the others want is put into a queue; here it is carried out, at each action
 of the section in turn: those that keep somebody out first, then those that only
-tell. An error at one action stops none of the others.
+tell. An error at one action stops none of the others. Orders that wait together
+are carried out together, so that a command can serve many.
 
 Source: fail2ban-conf-0.6.md sections 7 and 8; jail-conf.md sections 9 and 10.1,
 with the defects 3, 15 and 16 of section 16 mended.
@@ -13,19 +14,19 @@ from __future__ import annotations
 
 import functools
 import logging
-import queue
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from fail2ban.decide.bans import Bans, Entry, Verb
 from fail2ban.decide.timer import Timer
 from fail2ban.enforce.banner import Banner
-from fail2ban.enforce.builder import Builder, Job, Plans
+from fail2ban.enforce.builder import Builder, Plans
 from fail2ban.enforce.enforcer import Enforcer
 from fail2ban.enforce.heritage import Heritage
 from fail2ban.enforce.keeper import Keeper
 from fail2ban.enforce.lifter import Lifter
+from fail2ban.enforce.orders import Agenda, Job, Order
 from fail2ban.enforce.repair import Repairer
 from fail2ban.enforce.reporter import Reporter
 from fail2ban.enforce.restorer import Restorer
@@ -87,7 +88,7 @@ class Runner:
         self.bans = Bans(timer, self.order, ledger)
         self._scaffold, self._timer, self._ticks = scaffold, timer, ticks
         self._notices, self._remember = notices, remember
-        self._jobs: queue.SimpleQueue[tuple[float, Job]] = queue.SimpleQueue()
+        self._agenda = Agenda(ticks, self._joins)
         self._stop, self._keep = threading.Event(), True
         self._delay, self._began = 0.0, 0.0
 
@@ -107,19 +108,21 @@ class Runner:
             bans, scaffold, enforcer, builder, self._banner, lifter, self._heritage, plans
         )
         self._keeper = Keeper(bans, scaffold, enforcer, builder, ticks)
+        #: What carries out orders. Of those that came together, the ends go first, the
+        #: news last.
+        self._obey: dict[Verb, Callable[[Sequence[Entry]], object]] = {
+            Verb.UNBAN: lifter.lift,
+            Verb.BAN: self._banner.ban,
+            Verb.RENEW: self._banner.renew,
+            Verb.PROLONG: self._banner.prolong,
+            Verb.TELL: self._banner.tell,
+        }
 
     # What other threads call --------------------------------------------------
 
     def order(self, verb: Verb, entry: Entry) -> None:
         """Ask for something to be done with a ban; returns at once."""
-        verbs = {
-            Verb.BAN: self._banner.ban,
-            Verb.UNBAN: self._lifter.lift,
-            Verb.RENEW: self._banner.renew,
-            Verb.PROLONG: self._banner.prolong,
-            Verb.TELL: self._banner.tell,
-        }
-        self._put(functools.partial(verbs[verb], entry))
+        self._agenda.put(Order(verb, entry))
 
     def restore(self, jail: str, bans: Iterable[Ban], over: Iterable[Ban] = ()) -> None:
         """Take over what the last run has decided for a section; returns at once.
@@ -187,8 +190,8 @@ class Runner:
 
     @property
     def pending(self) -> int:
-        """How many jobs wait."""
-        return self._jobs.qsize()
+        """How many jobs and orders wait."""
+        return len(self._agenda)
 
     @property
     def delay(self) -> float:
@@ -237,21 +240,45 @@ class Runner:
             self._remember(self._heritage.farewells(self._keeper.end(keep)))
 
     def step(self) -> None:
-        """Wait for one job and do it."""
-        asked, job = self._jobs.get()
+        """Wait for one job and do it, or for an order and those that can go with it."""
+        asked, job = self._agenda.take()
         self._began = self._ticks()
         self._delay = self._began - asked
-        job()
+        if isinstance(job, list):
+            self._carry_out(job)
+        else:
+            job()
         self._began = 0.0
 
+    def _carry_out(self, orders: Sequence[Order]) -> None:
+        for verb, obey in self._obey.items():
+            if entries := [order.entry for order in orders if order.verb is verb]:
+                obey(entries)
+
+    def _joins(self, order: Order) -> bool:
+        """Tell whether an order gains by being carried out together with others.
+
+        Where each ban is a command of its own it must not: in between others have
+        their turn, and the end is obeyed. For the ends of bans all actions count.
+        """
+        if order.verb is Verb.TELL:
+            return True
+        ban = order.entry.ban
+        if ban.family is None:
+            return False
+        sites = self._scaffold.enforcing(ban.ticket.jail)
+        if order.verb is Verb.BAN:
+            return all(site.gathers_bans for site in sites[:1])
+        return order.verb is Verb.UNBAN and all(site.gathers_unbans for site in sites)
+
     def _put(self, job: Job) -> None:
-        self._jobs.put((self._ticks(), job))
+        self._agenda.put(job)
 
     def _later(self, seconds: float, job: Job) -> None:
         self._timer.after(seconds, lambda: self._put(job))
 
-    def _retry(self, site: Site, entry: Entry) -> None:
-        self._banner.retry(site, entry)
+    def _retry(self, site: Site, entries: Sequence[Entry]) -> None:
+        self._banner.retry(site, entries)
 
     # Check --------------------------------------------------------------------
 
@@ -310,7 +337,7 @@ class Runner:
             return  # it is one by now
         for site in self._scaffold.of(ban.jail) or ():
             if site.name == action and site.up:
-                self._enforcer.let_go(site, ban)
+                self._enforcer.let_go(site, [ban])
 
     def _turned(self, actions: Actions, modes: Modes | None) -> list[Entry]:
         """Return the bans of sections whose commands were run and are only shown now, or back."""
@@ -321,9 +348,9 @@ class Runner:
 
     def _settle(self, jail: str) -> None:
         """Conclude anew how far bans have come: other actions count now."""
-        for entry in self.bans.of(jail):
-            if not entry.lifting and entry.untold is not None:
-                self._enforcer.settle(entry)
+        entries = self.bans.of(jail)
+        tried = [entry for entry in entries if not entry.lifting and entry.untold is not None]
+        self._enforcer.settle(jail, tried)
 
     def _reload(self, site: Site) -> None:
         try:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from fail2ban.enforce import shell as shells
 from fail2ban.enforce.aside import Aside, at_once
 from fail2ban.enforce.base import Base
-from fail2ban.enforce.firewall import Firewall, Scope
+from fail2ban.enforce.errands import Scope
+from fail2ban.enforce.firewall import Firewall
 from fail2ban.enforce.shell import Shell, report
 from fail2ban.enforce.site import Actions, Modes, Site
 from fail2ban.enforce.tags import Lore
@@ -77,6 +78,7 @@ class Scaffold:
         self.base = Base(settings, shell, rehearsal("*"), self.events)
         self.base.dry = _are_dry(actions, self._modes)
         self._sites = self._build(actions)
+        self._enforcing = _enforcing(self._sites)
 
     def is_dry(self, jail: str) -> bool:
         """Tell whether the commands of a section are only shown; any thread."""
@@ -94,9 +96,9 @@ class Scaffold:
         """Return the sites of a section in order, or None if there is no such section."""
         return self._sites.get(jail)
 
-    def enforcing(self, jail: str) -> list[Site]:
+    def enforcing(self, jail: str) -> Sequence[Site]:
         """Return the sites of a section that keep somebody out."""
-        return [site for site in self._sites.get(jail, ()) if site.enforces]
+        return self._enforcing.get(jail, [])
 
     def sites(self) -> list[Site]:
         """Return all sites, in the order of the configuration."""
@@ -213,6 +215,7 @@ class Scaffold:
             for place, fresh in enumerate(sites):
                 if (kept := standing.get((fresh.jail, fresh.name))) is not None:
                     kept.label, sites[place] = fresh.label, kept
+        self._enforcing = _enforcing(self._sites)
 
     def _build(self, actions: Actions) -> dict[str, list[Site]]:
         return {
@@ -257,6 +260,10 @@ class Scaffold:
             log.warning("[%s] would send a mail: %s", site.jail, what)
         else:
             send(self._post, mail)
+
+
+def _enforcing(sites: Mapping[str, Iterable[Site]]) -> dict[str, list[Site]]:
+    return {jail: [site for site in several if site.enforces] for jail, several in sites.items()}
 
 
 def downwards(sites: Iterable[Site]) -> list[Site]:

@@ -3,22 +3,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import selectors
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from fail2ban.enforce import direct
+from fail2ban.enforce.pipes import OUTPUT_LIMIT, collect
 from fail2ban.errors import CommandError
 from fail2ban.text import printable
 
 log = logging.getLogger(__name__)
 
-#: Bytes of output kept for the log: of a flood, the beginning tells most.
-OUTPUT_LIMIT = 8 * 1024
+#: Lines of a command's standard input that are shown where it is not run.
+SHOWN_LINES = 10
+
+#: What reads commands.
+SHELL = "/bin/sh"
 
 #: Where commands are looked for if the daemon was started without a PATH.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -35,19 +39,32 @@ class Shell(Protocol):
         variables: added to the environment.
         timeout: seconds.
         arguments: positional parameters, from `$0` on; usually there are none.
+        feed: what it finds on its standard input; None: /dev/null.
 
     Raises:
         CommandError: it failed, or took too long.
     """
 
     def __call__(
-        self, command: str, variables: Mapping[str, str], timeout: float, *arguments: str
+        self,
+        command: str,
+        variables: Mapping[str, str],
+        timeout: float,
+        *arguments: str,
+        feed: str | None = None,
     ) -> None: ...
 
 
-def run(command: str, variables: Mapping[str, str], timeout: float, *arguments: str) -> None:
+def run(
+    command: str,
+    variables: Mapping[str, str],
+    timeout: float,
+    *arguments: str,
+    feed: str | None = None,
+) -> None:
     """Run `command` with `/bin/sh -c`; an empty one does nothing.
 
+    One that means the same without a shell is executed itself, see `direct`.
     Its status is that of its last line, as it always was. The rest of a flood
     of output is read, so that the command does not block, and dropped.
 
@@ -55,6 +72,7 @@ def run(command: str, variables: Mapping[str, str], timeout: float, *arguments: 
         variables: added to the environment.
         timeout: seconds; then the command's whole process group is killed.
         arguments: positional parameters, from `$0` on.
+        feed: its standard input; None: /dev/null. A command need not read it.
 
     Raises:
         CommandError: the command could not be started, exited with a status
@@ -64,12 +82,13 @@ def run(command: str, variables: Mapping[str, str], timeout: float, *arguments: 
         return
     log.debug("%s", command)
     try:
-        process = _start(command, variables, arguments)
+        data = None if feed is None else os.fsencode(feed)
+        process, alone = _start(command, variables, arguments, fed=data is not None)
     except (OSError, ValueError) as error:  # too long; with a NUL
         raise CommandError(f"'{command}' could not be started: {error}") from error
     with process:
         try:
-            output, finished = _collect(process, timeout)
+            output, finished = collect(process, timeout, data)
         except OSError as error:
             os.killpg(process.pid, signal.SIGKILL)
             raise CommandError(f"'{command}' could not be watched: {error}") from error
@@ -79,6 +98,9 @@ def run(command: str, variables: Mapping[str, str], timeout: float, *arguments: 
             os.killpg(process.pid, signal.SIGKILL)
         status = process.wait()
     shown = _shown(output)
+    if alone and finished:
+        status, remarks = direct.ended(status)
+        shown += remarks
     if not finished:
         raise CommandError(f"'{command}' took more than {timeout:g} s and was killed", shown)
     if status:
@@ -99,34 +121,67 @@ def report(error: CommandError, level: int = logging.ERROR, what: str = "") -> N
     log.log(level, "%s%s", what, error)
 
 
-def dry_run(command: str, variables: Mapping[str, str], timeout: float, *arguments: str) -> None:
+def dry_run(
+    command: str,
+    variables: Mapping[str, str],
+    timeout: float,
+    *arguments: str,
+    feed: str | None = None,
+) -> None:
     """Show what `run` would run."""
-    _show("", command, arguments)
+    _show("", command, arguments, feed)
 
 
 def rehearsal(jail: str) -> Shell:
     """Return what shows the commands of one section instead of running them."""
 
-    def show(command: str, variables: Mapping[str, str], timeout: float, *arguments: str) -> None:
-        _show(f"[{jail}] ", command, arguments)
+    def show(
+        command: str,
+        variables: Mapping[str, str],
+        timeout: float,
+        *arguments: str,
+        feed: str | None = None,
+    ) -> None:
+        _show(f"[{jail}] ", command, arguments, feed)
 
     return show
 
 
-def _show(where: str, command: str, arguments: Sequence[str]) -> None:
-    if command.strip():
-        log.warning("%swould run: %s", where, command)
-        for number, argument in enumerate(arguments[1:], start=1):
-            log.warning("%s  with $%d: %s", where, number, printable(argument))
+def _show(where: str, command: str, arguments: Sequence[str], feed: str | None) -> None:
+    if not command.strip():
+        return
+    log.warning("%swould run: %s", where, command)
+    for number, argument in enumerate(arguments[1:], start=1):
+        log.warning("%s  with $%d: %s", where, number, printable(argument))
+    lines = (feed or "").splitlines()
+    for line in lines[:SHOWN_LINES]:
+        log.warning("%s  with input: %s", where, printable(line))
+    if len(lines) > SHOWN_LINES:
+        log.warning("%s  with %d more lines of input", where, len(lines) - SHOWN_LINES)
 
 
 def _start(
-    command: str, variables: Mapping[str, str], arguments: Sequence[str]
+    command: str, variables: Mapping[str, str], arguments: Sequence[str], fed: bool
+) -> tuple[subprocess.Popen[bytes], bool]:
+    """Start a command; tell whether it could do without a shell."""
+    variables = {"PATH": DEFAULT_PATH, **os.environ, **variables}
+    words = None if arguments else direct.plain_words(command)
+    if words and (file := direct.program(words[0], variables)):
+        # What the kernel does not execute, a script without "#!" for one, a shell may.
+        with contextlib.suppress(OSError):
+            return _spawn(file, words, direct.environment(variables), fed), True
+    return _spawn(SHELL, [SHELL, "-c", command, *arguments], variables, fed), False
+
+
+def _spawn(
+    file: str, words: Sequence[str], variables: Mapping[str, str], fed: bool
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        ["/bin/sh", "-c", command, *arguments],
-        env={"PATH": DEFAULT_PATH, **os.environ, **variables},
-        stdin=subprocess.DEVNULL,
+        words,
+        executable=file,
+        env=variables,
+        bufsize=0,
+        stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         umask=0o077,
@@ -134,43 +189,6 @@ def _start(
         # and the whole group can be killed.
         start_new_session=True,
     )
-
-
-def _collect(process: subprocess.Popen[bytes], timeout: float) -> tuple[bytes, bool]:
-    """Read the output until the shell ends; tell whether it did in time.
-
-    The end of the shell counts, not that of its output: a program that it left
-    in the background may hold the pipe open for ever.
-    """
-    assert process.stdout is not None
-    pipe, output = process.stdout.fileno(), bytearray()
-    os.set_blocking(pipe, False)
-    deadline = time.monotonic() + timeout
-    ended = os.pidfd_open(process.pid)
-    try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(pipe, selectors.EVENT_READ)
-            selector.register(ended, selectors.EVENT_READ)
-            while (seconds := deadline - time.monotonic()) > 0:
-                ready = {key.fd for key, _ in selector.select(seconds)}
-                if pipe in ready and not _read(pipe, output):
-                    selector.unregister(pipe)
-                if ended in ready:
-                    _read(pipe, output)
-                    return bytes(output), True
-    finally:
-        os.close(ended)
-    return bytes(output), False
-
-
-def _read(pipe: int, output: bytearray) -> bool:
-    """Take what is in the pipe; return False at its end."""
-    try:
-        data = os.read(pipe, 64 * 1024)
-    except BlockingIOError:
-        return True
-    output += data[: max(0, OUTPUT_LIMIT - len(output))]
-    return bool(data)
 
 
 def _shown(output: bytes) -> list[str]:

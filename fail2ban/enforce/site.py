@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fail2ban.enforce.firewall import Firewall, Scope
+from fail2ban.decide.bans import Entry
+from fail2ban.enforce.errands import Scope
+from fail2ban.enforce.firewall import Firewall
 from fail2ban.records import ActionSettings, Id, JailSettings
 
 #: Section name -> its actions, in order.
@@ -107,12 +109,58 @@ class Site:
         """Whether its commands are only shown."""
         return self.firewall.dry
 
+    @property
+    def gathers_bans(self) -> bool:
+        """Whether many bans take one command here."""
+        return self.firewall.gathers_bans
+
+    @property
+    def gathers_unbans(self) -> bool:
+        """Whether lifting many bans takes one command here."""
+        return self.firewall.gathers_unbans
+
     def flushes(self, scope: Scope) -> bool:
         """Tell whether there is a command that lifts all bans of a scope."""
         return bool(self.commands.flush.of(scope).strip())
 
     def __str__(self) -> str:
         return self.label
+
+
+def by_jail(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Sort bans by section; each keeps their order."""
+    sorted_: dict[str, list[Entry]] = {}
+    for entry in entries:
+        sorted_.setdefault(entry.ban.ticket.jail, []).append(entry)
+    return sorted_
+
+
+def by_scope(entries: Iterable[Entry]) -> dict[Scope, list[Entry]]:
+    """Sort bans by whom their commands are for; each keeps their order."""
+    sorted_: dict[Scope, list[Entry]] = {}
+    for entry in entries:
+        sorted_.setdefault(entry.ban.family, []).append(entry)
+    return sorted_
+
+
+def portions(
+    entries: Iterable[Entry], gathers: bool, most: int | None = None
+) -> Iterator[list[Entry]]:
+    """Divide bans into what takes about as long as one command.
+
+    Between two portions there is time for others, and to see whether the end has come.
+
+    Args:
+        gathers: many addresses take one command. Texts take one each.
+        most: so many of them; None: all.
+    """
+    entries = list(entries)
+    together = [e for e in entries if gathers and e.ban.family is not None]
+    for begin in range(0, len(together), most or max(1, len(together))):
+        yield together[begin : None if most is None else begin + most]
+    for entry in entries:
+        if not gathers or entry.ban.family is None:
+            yield [entry]
 
 
 def key_of(id: Id) -> str:
