@@ -7,13 +7,16 @@ Sources: fail2ban-conf-0.6.md sections 6 and 12 (defect 8); jail-conf.md section
 from __future__ import annotations
 
 import calendar
+import time
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 
 Parts = Mapping[str, int]  # what a text tells: {"month": 6, "day": 21, "hour": 16}
 
 _DAY = 86400.0
+#: Days after today at which a moment may be that is at most a day from now somewhere.
+_AHEAD = timedelta(3)
 #: Seconds that a clock without a date may be ahead of ours before it means yesterday.
 _SKEW = 60.0
 #: A year before this one is what programs write that know none.
@@ -62,8 +65,10 @@ def _latest(parts: Parts, now: float) -> float:
     else:
         days = (today + timedelta(1), today, today - timedelta(1))
         limit = now + _SKEW
+    # Most years need no closer look; no two zones are as far apart.
+    last = today + _AHEAD
     for day in days:
-        if day and (result := _at(day, parts, now)) <= limit:
+        if day and day <= last and (result := _at(day, parts, now)) <= limit:
             return result
     raise ValueError("no such day in any year")
 
@@ -113,10 +118,24 @@ def _in_year(year: int, days: int) -> date:
 def _at(day: date, parts: Parts, now: float) -> float:
     """Return the moment of a day at the time of `parts`."""
     hour = parts.get("hour", parts.get("hour12", 0) % 12 + 12 * parts.get("half", 0))
-    naive = datetime(day.year, day.month, day.day, hour, parts.get("minute", 0))
+    minute = parts.get("minute", 0)
     seconds = parts.get("second", 0) + parts.get("microsecond", 0) / 1e6
     if "offset" in parts:
+        naive = datetime(day.year, day.month, day.day, hour, minute)
         return calendar.timegm(naive.timetuple()) - parts["offset"] + seconds
+    first, second = _minute(day, hour, minute, (time.tzname, time.timezone))
+    if first == second:
+        return first + seconds
     # When the clock is set back an hour comes twice: a live log means the near one.
-    both = [naive.replace(fold=fold).timestamp() + seconds for fold in (0, 1)]
-    return min(both, key=lambda at: abs(at - now))
+    return min(first + seconds, second + seconds, key=lambda at: abs(at - now))
+
+
+@lru_cache(maxsize=1024)  # clocks are set at full minutes only, so a minute has 60 lines
+def _minute(day: date, hour: int, minute: int, zone: object) -> tuple[float, float]:
+    """Return when a minute of the local time begins: before clocks are set back, and after.
+
+    Args:
+        zone: the local one; with another there are other answers.
+    """
+    naive = datetime(day.year, day.month, day.day, hour, minute)
+    return naive.timestamp(), naive.replace(fold=1).timestamp()
