@@ -6,7 +6,6 @@ Source: fail2ban-conf-0.6.md section 9; jail-conf.md section 11.
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import time
@@ -29,6 +28,17 @@ class SafeFormatter(logging.Formatter):
     A traceback keeps its lines.
     """
 
+    _second, _shown = 0, ""  # the last time that was shown
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        if datefmt:
+            return super().formatTime(record, datefmt)
+        # A busy second has thousands of messages.
+        if (second := int(record.created)) != self._second:
+            text = time.strftime(self.default_time_format, self.converter(second))
+            self._second, self._shown = second, text
+        return f"{self._shown},{int(record.msecs):03}"
+
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = printable(record.message)
         return super().formatMessage(record)
@@ -42,11 +52,14 @@ class NamingFormatter(SafeFormatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        record = copy.copy(record)  # other handlers show the same one
-        first, _, last = record.name.rpartition(".")
+        name = record.name
+        first, _, last = name.rpartition(".")
         if first.startswith("fail2ban."):
             record.name = f"fail2ban.{last}"
-        return super().format(record)
+        try:
+            return super().format(record)
+        finally:
+            record.name = name  # other handlers show the same record
 
 
 class _ClassicSyslogFormatter(SafeFormatter):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from fail2ban.layout import for_file
 from fail2ban.levels import NOTICE
 from fail2ban.messages import Messages
 from fail2ban.records import LogSettings
@@ -440,3 +441,22 @@ def test_missing_journal_is_told_to_the_others(
     monkeypatch.setattr("fail2ban.targets.JOURNAL_SOCKET", f"{tmp_path}/journal")
     Messages(aligned("SYSTEMD-JOURNAL", f"{tmp_path}/log"), console=False).close()
     assert "Unable to log to SYSTEMD-JOURNAL" in (tmp_path / "log").read_text()
+
+
+def test_the_time_of_a_message_is_that_of_the_second_it_was_written_in() -> None:
+    formatter = for_file(LogSettings())
+    record = logging.LogRecord("fail2ban", logging.INFO, "", 1, "x", (), None)
+    shown = []
+    for created in (1e9, 1e9 + 0.25, 1e9 + 1, 1e9):
+        record.created, record.msecs = created, created % 1 * 1000
+        shown.append(formatter.format(record))
+    usual = logging.Formatter("%(asctime)s %(levelname)s: %(message)s")
+    for created, text in zip((1e9, 1e9 + 0.25, 1e9 + 1, 1e9), shown, strict=True):
+        record.created, record.msecs = created, created % 1 * 1000
+        assert text == usual.format(record)
+
+
+def test_a_message_has_its_own_name_again_for_the_next_target() -> None:
+    record = logging.LogRecord("fail2ban.decide.judge", logging.INFO, "", 1, "x", (), None)
+    assert "fail2ban.judge" in for_file(LogSettings(aligned=True)).format(record)
+    assert record.name == "fail2ban.decide.judge"
