@@ -29,7 +29,7 @@ from fail2ban.control.server import ControlServer
 from fail2ban.control.socketfile import SocketFile
 from fail2ban.control.watching import MOST_EVENTS, Watch
 from fail2ban.control.wire import CLOSE, END
-from fail2ban.events import Events
+from fail2ban.events import KINDS, Events
 
 LONG = 20.0  # seconds; only waited for when a test fails
 PING = b'{"command": ["ping"]}\n'
@@ -583,7 +583,7 @@ def test_who_has_gone_does_not_watch_any_more(daemon: Daemon) -> None:
         assert silent.line()["kind"] == "banned"
     daemon.see_all()
     daemon.see_all()
-    assert daemon.events._listeners == ()
+    assert not any(map(daemon.events.reach, KINDS))
 
 
 def test_a_crowd_does_not_push_out_who_watches_and_few_may_watch(daemon: Daemon) -> None:
@@ -621,7 +621,7 @@ def test_who_watches_is_let_go_at_the_end(daemon: Daemon) -> None:
         daemon.server.wake()
         assert client.is_closed()
     daemon.thread.join(LONG)
-    assert daemon.events._listeners == ()
+    assert not any(map(daemon.events.reach, KINDS))
 
 
 def test_the_end_does_not_wait_for_one_who_watches_and_does_not_read(daemon: Daemon) -> None:

@@ -44,9 +44,9 @@ FAR, FAR6 = "203.0.113.9", "2001:db8:9::9"
 class Forgiving(RecordedShell):
     """To which every command has worked, so that all the others are run."""
 
-    def __call__(self, *command: Any) -> None:
+    def __call__(self, *command: Any, feed: str | None = None) -> None:
         with suppress(CommandError):
-            super().__call__(*command)
+            super().__call__(*command, feed=feed)
 
 
 @dataclass

@@ -50,8 +50,10 @@ def test_a_line_that_takes_a_pattern_for_ever_is_given_up_and_nobody_waits(
         site.jail("sshd", backend="auto", filter="sshd"),
         name="jail.local",
     )
-    hang = corpus_line("domino-smtp:domino-smtp:16:0")
-    failure = f"  smtp: postmaster [{THIRD}] authentication failure using internet password"
+    # What the pattern cannot do without is added: it would not be tried at all.
+    needed = "authentication failure using internet password"
+    hang = f"{corpus_line('domino-smtp:domino-smtp:16:0')} {needed}!"
+    failure = f"  smtp: postmaster [{THIRD}] {needed}"
     with site.running() as daemon:
         before = time.monotonic()
         write_domino(site, hang, hang, failure)
