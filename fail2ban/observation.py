@@ -55,7 +55,7 @@ def waited(pending: int, delay: float, busy: float) -> float:
 
 def _jail(section: Jail, idle: bool, bans: Bans) -> JailFacts:
     settings, reader, judge = section.settings, section.reader, section.judge
-    tracker, undated = judge.tracker, reader.dating.undated
+    tracker, dating = judge.tracker, reader.dating
     states = bans.tally(settings.name)
     return JailFacts(
         name=settings.name,
@@ -66,8 +66,8 @@ def _jail(section: Jail, idle: bool, bans: Bans) -> JailFacts:
         matches=reader.matches,
         last_line=reader.last_line,
         last_match=reader.last_match,
-        timed=max(0, reader.lines - undated),
-        timeless=undated,
+        timed=dating.dated,
+        timeless=dating.undated,
         given_up=reader.given_up,
         found_total=judge.found_total,
         tracked=len(tracker),

@@ -23,6 +23,7 @@ FOLLOWED, MISSING = "/log", "/var/log/auth.log"
 
 @dataclass
 class Dates:
+    dated: int = 6
     undated: int = 1
     skew: float | None = 30.0
 

@@ -19,7 +19,7 @@ from fail2ban.detect import budget
 from fail2ban.detect.budget import OutOfTime, limited
 from fail2ban.detect.logs import Logs
 from fail2ban.detect.mainthread import MainThread
-from fail2ban.detect.match import Line, Match
+from fail2ban.detect.match import Line, Match, Unfinished
 from fail2ban.detect.matching import LINES, QUIET, SLICE, Chunks, Matching
 from fail2ban.detect.names import Addresses
 from fail2ban.detect.reader import REST, WARNED_NAMES, LogReader
@@ -256,6 +256,7 @@ def test_a_filter_that_is_replaced_in_a_pause_serves_from_the_next_line_on(
     stop = threading.Event()
     reader.report = lambda failure: (failures.append(failure), stop.set())[0]
     reader.polltime = 0.0
+    reader._matching._ticks = lambda: 0.0  # a chunk is one slice, however busy the machine
     append(log, *["fail 192.0.2.1 0"] * (LINES + 3))
     reader.run(stop)
     assert len(failures) == 1
@@ -592,6 +593,26 @@ def test_who_has_lines_that_take_too_long_leaves_others_as_much_time() -> None:
     for text, rest in (("0.25", 0.25), ("0.1", 0.0), ("60", budget.FIRST)):
         chunks.fill(iter([Line(text)]))
         assert matching.match(chunks, match, clock) == rest
+
+
+def test_a_line_for_which_there_is_more_to_do_stays_the_next_one() -> None:
+    tries = iter([False, False, True, True])
+    clock = FakeClock(0.0)
+    done: list[str] = []
+
+    def match(line: Line, now: float) -> None:
+        clock.advance(SLICE)
+        if not next(tries):
+            raise Unfinished
+        done.append(line.text)
+
+    chunks = Chunks()
+    matching = Matching("SSH", MainThread(), clock)
+    chunks.fill(iter([Line("a"), Line("b")]))
+    for text in ("", "", "a", "ab"):
+        assert matching.match(chunks, match, clock) == 0.0
+        assert "".join(done) == text
+    assert not chunks.lines and matching.given_up == 0
 
 
 # What outlives the process ---------------------------------------------------------

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fail2ban.detect.budget import OutOfTime
 from fail2ban.detect.encoding import UTF8, Encoding
+from fail2ban.detect.factors import Cut
 from fail2ban.detect.lines import LINE_LIMIT, Block
-from fail2ban.detect.match import Line, Match, Matcher, Tally
+from fail2ban.detect.match import Line, Match, Matcher, Tally, Unfinished
 from fail2ban.detect.prefilter import Named
 from fail2ban.detect.sieve import Sieve
 from fail2ban.plan import make_filter
@@ -78,6 +82,14 @@ def test_without_a_prefilter_all_lines_come_through_and_any_pattern_may_match() 
         ("one", None, False),
         ("two", None, True),
     ]
+
+
+def test_all_lines_of_another_encoding_come_through() -> None:
+    """Say the encoding was changed while the rest of an old log is read."""
+    block = Block("one\ntwo\n".encode("utf-16-le"), Encoding("utf-16-le"))
+    sieve = Sieve(lambda encoding: FakePrefilter([]))  # type: ignore[arg-type, return-value]
+    sieve.settle(UTF8)
+    assert [line.text for line in sieve.pick(block)] == ["one", "two"]
 
 
 def test_nothing_comes_of_an_empty_block() -> None:
@@ -205,6 +217,12 @@ LOGS = st.lists(
 )
 
 
+def matched(filter: Matcher, line: Line) -> Match | None:
+    while True:
+        with contextlib.suppress(Unfinished):
+            return filter.match(line, NOON)
+
+
 def outcome(
     filter: Matcher, sieve: Sieve, blocks: list[list[str]]
 ) -> tuple[list[Match], dict[str, str]]:
@@ -213,7 +231,7 @@ def outcome(
     for lines in blocks:
         block = Block("".join(f"{line}\n" for line in lines).encode())
         for line in sieve.pick(block, live=False):
-            if match := filter.match(line, NOON):
+            if match := matched(filter, line):
                 found.append(match)
     return found, dict(filter.memory())
 
@@ -255,3 +273,63 @@ def test_lines_of_a_log_that_were_picked_for_another_filter_are_tried_with_all_p
     assert line.named == (1,)
     assert new.match(line, NOON) is None  # it is no failure, but it is remembered
     assert new.memory()  # of the connection
+
+
+@needs.module("hyperscan")
+def test_nothing_is_learned_from_a_login_with_an_impossible_address_either() -> None:
+    settings = tagged(rf"{GAINED} for \S+ from <F-ID>\S+</F-ID>", "Failed .* from <HOST>")
+    blocks = [[f"08-13-2005 11:50:00 Accepted pin for bob from {'x' * 3000}", "x", "y"]]
+    on, off = make_filter(settings), make_filter(settings)
+    assert outcome(on, on.sieve, blocks) == outcome(off, Sieve(), blocks)
+
+
+# Others' turns ---------------------------------------------------------------------------
+
+
+@needs.module("hyperscan")
+def test_looking_for_the_last_timestamp_among_many_lines_lets_others_have_their_turn() -> None:
+    filter = make_filter(FILTERS["ambiguous dates"])
+    filter.sieve.settle(UTF8)
+    texts = [b"2005-08-14 11:59:30 a", *[b"x"] * 5, b"Failed password for x from 203.0.113.1"]
+    (line,) = filter.sieve.pick(Block(b"".join(text + b"\n" for text in texts)), live=False)
+    for _ in range(5):
+        with pytest.raises(Unfinished):
+            filter.match(line, NOON)
+    match = filter.match(line, NOON)
+    assert match is not None and match.time == NOON - 30
+
+
+@needs.module("hyperscan")
+def test_lines_whose_date_is_understood_are_told_from_others() -> None:
+    filter = make_filter(FILTERS["ambiguous dates"])
+    texts = {
+        b"08-13-2005 11:50:00 a\nb\n" * 9: (1, 1),
+        b"a\n" * 9: (0, 1),
+        b"08-13-2005 11:50:00 a\n" * 9: (1, 0),
+    }
+    filter.sieve.settle(UTF8)
+    for text, (dated, undated) in texts.items():
+        before = filter.dating.dated, filter.dating.undated
+        for line in filter.sieve.pick(Block(text)):
+            matched(filter, line)
+        after = filter.dating.dated, filter.dating.undated
+        assert (after[0] - before[0], after[1] - before[1]) == (dated, undated)
+        filter.dating.sample()
+    assert filter.dating.skew == 86400 + 600
+
+
+@needs.module("hyperscan")
+def test_a_last_line_whose_timestamp_takes_too_long_is_given_up_as_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def find(line: str, now: float) -> None:
+        raise OutOfTime("the patterns took too long")
+
+    filter = make_filter(FILTERS["ambiguous dates"])
+    monkeypatch.setattr(
+        filter, "stamps", SimpleNamespace(cut=Cut.ANYWHERE, expects=True, find=find)
+    )
+    filter.sieve.settle(UTF8)
+    (line,) = filter.sieve.pick(Block(b"x\nx\n"))
+    with pytest.raises(OutOfTime):
+        filter.match(line, NOON)

@@ -7,6 +7,8 @@ import errno
 import logging
 import os
 import select
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,13 +19,16 @@ import pytest
 from fail2ban.detect import waker as waker_module
 from fail2ban.detect.mounts import is_local
 from fail2ban.detect.waker import Waker
+from tests import needs
 
+#: Tells of no mounts: there may be some at any time.
+QUIET = os.devnull
 LONG = 60.0  # seconds; only waited for when a test fails
 
 
 @pytest.fixture
 def waker() -> Iterator[Waker]:
-    waker = Waker()
+    waker = Waker(QUIET)
     yield waker
     waker.close()
 
@@ -152,7 +157,7 @@ def test_any_number_of_wakes_does_not_block(waker: Waker) -> None:
 
 def test_wake_after_close_is_harmless() -> None:
     before = os.listdir("/proc/self/fd")
-    waker = Waker()
+    waker = Waker(QUIET)
     waker.close()
     waker.close()
     reader, writer = os.pipe()  # takes the numbers that the waker had
@@ -171,7 +176,7 @@ def test_without_inotify_it_waits_plainly_and_says_so_once(
 
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(waker_module, "INotify", refuse)
-    waker = Waker()
+    waker = Waker(QUIET)
     waker.watch([str(tmp_path / "log")])
     append(tmp_path / "log")
     assert not is_awake(waker)
@@ -195,7 +200,7 @@ def test_where_watches_are_used_up_it_says_so_once_and_keeps_what_it_has(
     monkeypatch.setattr(waker_module, "INotify", Limited)
     for name in "abc":
         append(tmp_path / name)
-    waker = Waker()
+    waker = Waker(QUIET)
     waker.watch([str(tmp_path / name) for name in "abc"])
     append(tmp_path / "b")
     assert not is_awake(waker)
@@ -227,6 +232,72 @@ def test_what_may_change_unnoticed_is_polled(waker: Waker, tmp_path: Path, path:
     assert not waker.suffices
 
 
+def test_what_cannot_be_watched_is_polled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say it may be looked at, but not be read."""
+
+    class Forbidden(waker_module.INotify):  # type: ignore[misc]
+        def add_watch(self, path: str, mask: int) -> int:
+            if path.endswith("log"):
+                raise PermissionError(errno.EACCES, "forbidden")
+            return super().add_watch(path, mask)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(waker_module, "INotify", Forbidden)
+    monkeypatch.setattr(waker_module, "is_local", lambda path: True)
+    append(tmp_path / "log")
+    waker = Waker(QUIET)
+    waker.watch([str(tmp_path / "log")])
+    assert not waker.suffices
+    waker.close()
+
+
+@pytest.mark.parametrize("other", ["logs/log", "log", "logs/a/log"])
+def test_a_directory_far_above_that_is_replaced_ends_the_wait(
+    waker: Waker, tmp_path: Path, other: str
+) -> None:
+    path = tmp_path / "logs/a/b/log"
+    path.parent.mkdir(parents=True)
+    for name in {str(path), str(tmp_path / other)}:
+        append(Path(name))
+    waker.watch([str(path), str(tmp_path / other)])
+    is_awake(waker)
+    (tmp_path / "logs").rename(tmp_path / "old")
+    assert_wakes(waker)
+
+
+MOUNTING = """
+import os, sys
+from fail2ban.detect.waker import Waker
+folder = sys.argv[1]
+os.mkdir(os.path.join(folder, "logs"))
+path = os.path.join(folder, "logs", "log")
+open(path, "w").close()
+waker = Waker()
+waker.watch([path])
+waker.wait(0)
+assert os.system(f"mount -t tmpfs none {os.path.dirname(path)}") == 0
+sys.exit(not waker._poll.poll(0))
+"""
+
+
+@needs.root()
+@needs.programs("unshare", "mount")
+def test_what_is_mounted_over_a_log_ends_the_wait(tmp_path: Path) -> None:
+    script = ["unshare", "-m", sys.executable, "-c", MOUNTING, str(tmp_path)]
+    subprocess.run(script, check=True, timeout=LONG)
+
+
+def test_an_ancestor_that_has_a_log_itself_is_watched_for_more(
+    waker: Waker, tmp_path: Path
+) -> None:
+    for folder in ("a/b", "a"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        append(tmp_path / folder / "log")
+    waker.watch([str(tmp_path / "a/log"), str(tmp_path / "a/b/log")])
+    is_awake(waker)
+    append(tmp_path / "a/new")
+    assert_wakes(waker)
+
+
 def test_where_inotify_is_missing_nothing_suffices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +306,7 @@ def test_where_inotify_is_missing_nothing_suffices(
 
     monkeypatch.setattr(waker_module, "INotify", fail)
     append(tmp_path / "log")
-    waker = Waker()
+    waker = Waker(QUIET)
     waker.watch([str(tmp_path / "log")])
     assert not waker.suffices
     waker.close()

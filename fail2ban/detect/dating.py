@@ -14,14 +14,13 @@ class Dating:
     """What is noticed about timestamps; the reader asks, others may look at any time.
 
     Attributes:
-        undated: lines so far in which no timestamp was found, of those in which one
-            was looked for.
+        dated, undated: lines so far in which a timestamp was looked for, and found or not.
         offset: our clock less the timestamp of the last new line that had one, in
             seconds; None: there was none since the last sample.
     """
 
     def __init__(self) -> None:
-        self.undated = 0
+        self.dated = self.undated = 0
         self.offset: float | None = None
         self._samples: deque[float] = deque(maxlen=SAMPLES)
 

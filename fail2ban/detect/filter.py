@@ -77,10 +77,10 @@ class Filter:
         except OutOfTime:
             self._allowance.exceeded()
             raise
-        if found and line.time is None:
-            if found.time is None:
-                self.dating.undated += 1
-            elif line.live:
+        if found:
+            self.dating.dated += found.time is not None
+            self.dating.undated += found.time is None
+            if line.time is None and found.time is not None and line.live:
                 self.dating.offset = now - found.time
         return found
 

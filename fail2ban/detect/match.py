@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fail2ban.detect.dating import Dating
 from fail2ban.detect.lines import Block
+from fail2ban.errors import Fail2BanError
 from fail2ban.records import Capture, Id, Problem
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class Tally:
     lines: int = 0
     matches: int = 0
     last_match: float = 0.0
+
+
+class Unfinished(Fail2BanError):
+    """There is more to do for a line than others should wait for."""
 
 
 class Passage:
@@ -135,6 +140,7 @@ class Matcher(Protocol):
             OutOfTime: the patterns take too long for this line; it is given up,
                 and so are lines before it that were searched together with it;
                 else the state is that before it.
+            Unfinished: to be called once more with the same line, before any other.
         """
 
     def when(self, line: str, now: float) -> float | None:

@@ -15,7 +15,7 @@ from itertools import islice
 
 from fail2ban.detect.budget import FIRST, OutOfTime, ticking
 from fail2ban.detect.mainthread import MainThread
-from fail2ban.detect.match import Line, Match
+from fail2ban.detect.match import Line, Match, Unfinished
 from fail2ban.text import printable
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,8 @@ class Matching:
                 try:
                     if found := match(line, clock()):
                         chunks.matches.append((found, line))
+                except Unfinished:
+                    lines.appendleft(line)
                 except OutOfTime as error:
                     failed.append((line, error))
                 if ticks() >= end:

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 #: The number that stands for all patterns.
 ANY = -1
 
+#: The modules that decide what is made of patterns, and kept.
+_MAKERS = ("factors.py", "prefilter.py")
+
 _UTF8 = frozenset({"utf-8", "utf-8-sig", "ascii"})
 
 
@@ -232,9 +235,9 @@ def _key(
 
 @lru_cache(maxsize=1)
 def _maker() -> str:
-    """Return what says which `factors` made an expression."""
+    """Return what says which `factors` made an expression, and how it is written down."""
     try:
-        source = Path(__file__).with_name("factors.py").read_bytes()
+        source = b"".join(Path(__file__).with_name(name).read_bytes() for name in _MAKERS)
     except OSError:  # only what was made of it is installed
         source = b""
     return f"{__version__} {hashlib.blake2b(source, digest_size=16).hexdigest()}"

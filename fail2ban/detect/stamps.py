@@ -112,6 +112,11 @@ class StampFinder:
         """Where in a line a timestamp may be cut out."""
         return common((one.form.regex, one.form.cut) for one in self._order)
 
+    @property
+    def expects(self) -> bool:
+        """Whether lines are expected to have timestamps."""
+        return bool(self._order)
+
     def find(self, line: str, now: float) -> Stamp | None:
         """Return the timestamp of a line; None where it has none.
 

@@ -13,7 +13,7 @@ Source: jail-conf.md sections 7 and 8.6, and items 2, 10, 11 and 12 of section 1
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from fail2ban.detect import memory
@@ -25,7 +25,7 @@ from fail2ban.detect.encoding import Encoding
 from fail2ban.detect.identity import NoAddress
 from fail2ban.detect.linebuffer import LineBuffer
 from fail2ban.detect.linetimes import LineTimes
-from fail2ban.detect.match import Line, Match, Passage
+from fail2ban.detect.match import Line, Match, Unfinished
 from fail2ban.detect.prefilter import Prefilter, prefilter
 from fail2ban.detect.sieve import Sieve
 from fail2ban.detect.stamps import Stamp, StampFinder
@@ -63,6 +63,26 @@ class Examination(NamedTuple):
     stamp: Stamp | None
     sight: Sight
     hits: tuple[Hit, ...] = ()
+
+
+#: Finds out about a line what changes nothing that lasts.
+_Look = Callable[[Line, float], tuple[Stamp | None, Sight]]
+#: What a failregex comes to on a line that its log has surely written.
+_TELLING: tuple[Verdict, ...] = ("failure", "pending")
+
+
+class _Undated(NamedTuple):
+    """A line without a timestamp, while one is looked for before it.
+
+    Attributes:
+        stamp, sight: what was found out about it.
+        earlier: the lines that were passed over before it, the last first.
+    """
+
+    line: Line
+    stamp: Stamp | None
+    sight: Sight
+    earlier: Iterator[str]
 
 
 class TaggedFilter:
@@ -105,6 +125,7 @@ class TaggedFilter:
         self._buffer = LineBuffer(settings.maxlines, settings.section)
         self._connections = Connections(settings.usedns, settings.section)
         self._times = LineTimes(settings.section, doubting)
+        self._undated: _Undated | None = None
         self._warned = False
         self._cache = cache
         self.sieve = Sieve(self._prepare)
@@ -188,22 +209,38 @@ class TaggedFilter:
 
         Raises:
             OutOfTime: see `Matcher`; says which pattern took too long.
+            Unfinished: see `Matcher`; only for a line of a `Passage`.
         """
-        self.patterns.trying = None
-        try:
-            seconds = self._allowance.seconds
-            stamp, sight = limited(seconds, self._look, line, now, every, named)
-        except OutOfTime as error:
-            self._allowance.exceeded()
-            self._buffer.keep(())
-            raise OutOfTime(self._blame()) from error
+
+        def look(line: Line, now: float) -> tuple[Stamp | None, Sight]:
+            return self._look(line, now, every, named)
+
+        stamp, sight = self._seen(line, now, look)
         self._note(line, stamp, now)
         if sight.reached:
             self._buffer.keep(sight.others)
         hits = self._hits(line, stamp, sight, now) if sight.found else ()
-        if stamp and (line.closes or any(hit.verdict != "nofail" for hit in hits)):
+        if stamp and (line.closes or any(hit.verdict in _TELLING for hit in hits)):
             self.stamps.learn(stamp, now)
         return Examination(stamp, sight, hits)
+
+    def _seen(self, line: Line, now: float, look: _Look) -> tuple[Stamp | None, Sight]:
+        """Return what `look` finds out about a line once those before it are known."""
+        if self._undated is None or self._undated.line is not line:
+            self.patterns.trying = None
+            try:
+                stamp, sight = limited(self._allowance.seconds, look, line, now)
+            except OutOfTime as error:
+                self._allowance.exceeded()
+                self._buffer.keep(())
+                raise OutOfTime(self._blame()) from error
+            if line.passage is None or not self.stamps.expects or _time(stamp) is not None:
+                return stamp, sight
+            self._undated = _Undated(line, stamp, sight, line.passage.before(line.end))
+        self._look_back(self._undated, now)
+        _, stamp, sight, _ = self._undated
+        self._undated = None
+        return stamp, sight
 
     def _look(
         self, line: Line, now: float, every: bool, named: Sequence[int] | None
@@ -216,38 +253,45 @@ class TaggedFilter:
 
     def _witness(self, line: Line, now: float) -> None:
         """Take note of the timestamp of a line that no pattern matches."""
-        try:
-            stamp = limited(self._allowance.seconds, self.stamps.find, line.text, now)
-        except OutOfTime:
-            self._allowance.exceeded()
-            return
+        stamp, _ = self._seen(line, now, self._glance)
         self._note(line, stamp, now)
         if stamp:
             self.stamps.learn(stamp, now)
 
+    def _glance(self, line: Line, now: float) -> tuple[Stamp | None, Sight]:
+        return self.stamps.find(line.text, now), Sight(line.text)
+
     def _note(self, line: Line, stamp: Stamp | None, now: float) -> None:
         """Take note of the timestamp of a line, for those after it."""
-        self.dating.undated += stamp is None and line.time is None
-        if stamp is not None and stamp.time is not None:
-            self._times.note(stamp.time)
-            if line.live:
-                self.dating.offset = now - stamp.time
-        elif line.passage is not None:
-            self._look_back(line.passage, line.end, now)
+        if (time := _time(stamp)) is not None:
+            self._note_time(line, time, now)
+        if line.time is None:
+            self.dating.dated += stamp is not None
+            self.dating.undated += stamp is None
         if line.passage is not None:
             line.passage.seen = max(line.passage.seen, line.end)
 
-    def _look_back(self, passage: Passage, end: int, now: float) -> None:
-        """Take note of the last timestamp before a line without one, if it was passed over."""
-        for text in passage.before(end):
-            try:
-                stamp = limited(self._allowance.seconds, self.stamps.find, text, now)
-            except OutOfTime:
-                self._allowance.exceeded()
-                continue
-            if stamp is not None and stamp.time is not None:
-                self._times.note(stamp.time)
-                return
+    def _note_time(self, line: Line, time: float, now: float) -> None:
+        self._times.note(time)
+        if line.live:
+            self.dating.offset = now - time
+
+    def _look_back(self, undated: _Undated, now: float) -> None:
+        """Take note of the last timestamp among the lines before one without, a line a call.
+
+        There may be thousands of them.
+        """
+        if (text := next(undated.earlier, None)) is None:
+            return
+        try:
+            stamp = limited(self._allowance.seconds, self.stamps.find, text, now)
+        except OutOfTime:
+            self._allowance.exceeded()
+            stamp = None
+        if (time := _time(stamp)) is None:
+            raise Unfinished
+        self.dating.dated += 1
+        self._note_time(undated.line, time, now)
 
     def _blame(self) -> str:
         """Say what took too long."""
@@ -298,6 +342,10 @@ class TaggedFilter:
 
 def _finder(settings: FilterSettings, report: Callable[[Problem], None]) -> StampFinder:
     return StampFinder(settings.datepattern, settings.section, settings.logtimezone, report)
+
+
+def _time(stamp: Stamp | None) -> float | None:
+    return stamp.time if stamp else None
 
 
 def _ignore(problem: Problem) -> None:

@@ -15,16 +15,17 @@ import os
 import select
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from inotify_simple import INotify, flags
 
-from fail2ban.detect.mounts import is_local
+from fail2ban.detect.mounts import MOUNTS, is_local
 
 log = logging.getLogger(__name__)
 
 _OF_FILE = flags.MODIFY | flags.ATTRIB | flags.MOVE_SELF | flags.DELETE_SELF
-_OF_DIRECTORY = flags.CREATE | flags.MOVED_TO | flags.MOVE_SELF | flags.DELETE_SELF | flags.ONLYDIR
+_OF_ANCESTOR = flags.MOVE_SELF | flags.DELETE_SELF | flags.ONLYDIR
+_OF_DIRECTORY = _OF_ANCESTOR | flags.CREATE | flags.MOVED_TO
 #: What a path may be without our minding: it is waited for.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG)
 
@@ -34,13 +35,17 @@ class Waker:
 
     Belongs to the reader's thread; only `wake` may be called on another.
 
+    Args:
+        mounts: a file of the kernel that tells when something is mounted over a log.
+
     Attributes:
         suffices: whatever happens to what is watched ends the wait: polling is needed
-            for the rest of this world only. Never where something is waited for that is
-            not there, reached through a symbolic link, or on a network.
+            for the rest of this world only, as for who writes through mmap(2). Never where
+            something is waited for that is not there, not ours to read, reached through a
+            symbolic link, or on a network.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mounts: str = MOUNTS) -> None:
         self._lock = threading.Lock()  # guards the pipe against a late `wake`
         self._wakeups, self._wake = os.pipe()
         os.set_blocking(self._wakeups, False)
@@ -51,6 +56,9 @@ class Waker:
         self._degraded = self.suffices = False
         self._closed = False
         self._inotify = self._start()
+        self._mounts = _opened(mounts)
+        if self._mounts is not None:
+            self._poll.register(self._mounts, select.POLLPRI)
 
     def watch(self, paths: Iterable[str]) -> None:
         """Watch these files, and their directories for such as appear.
@@ -62,17 +70,23 @@ class Waker:
             return
         kept: set[int] = set()
         wanted = list(paths)
+        # What is watched twice is watched as it was said last.
+        for ancestor in sorted({one for path in wanted for one in _ancestors(path)}):
+            kept |= self._add(self._inotify, ancestor, _OF_ANCESTOR)
+        watched = self._mounts is not None
         for path in wanted:
             # The directory first: a file that appears in between is not missed.
-            kept |= self._add(self._inotify, os.path.dirname(path) or ".", _OF_DIRECTORY)
-            kept |= self._add(self._inotify, path, _OF_FILE)
+            folder = self._add(self._inotify, os.path.dirname(path) or ".", _OF_DIRECTORY)
+            file = self._add(self._inotify, path, _OF_FILE)
+            watched = watched and bool(folder and file)
+            kept |= folder | file
         for descriptor in self._watched - kept:
             # The kernel drops the watch of a deleted file by itself.
             with contextlib.suppress(OSError):
                 self._inotify.rm_watch(descriptor)
         self._watched = kept
         # Asked last: what was there when its watch began may be gone by now.
-        self.suffices = not self._degraded and all(map(_is_sure, wanted))
+        self.suffices = watched and not self._degraded and all(map(_is_sure, wanted))
 
     def wait(self, seconds: float) -> None:
         """Return after that time, or as soon as something changed or `wake` was called.
@@ -105,6 +119,8 @@ class Waker:
             os.close(self._wakeups)
         if self._inotify is not None:
             self._inotify.close()
+        if self._mounts is not None:
+            os.close(self._mounts)
 
     def _start(self) -> INotify | None:
         try:
@@ -128,6 +144,21 @@ class Waker:
         if not self._degraded:
             log.info("inotify is not fully available (%s): logs are only polled", error.strerror)
         self._degraded = True
+
+
+def _opened(path: str) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    """Yield the directories above that of a file, without the root."""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(path)))
+    while folder != os.sep:
+        yield folder
+        folder = os.path.dirname(folder)
 
 
 def _is_sure(path: str) -> bool:
