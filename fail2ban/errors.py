@@ -26,6 +26,10 @@ class ConfigError(Fail2BanError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+#: What a shell adds to the number of the signal that killed its program.
+_KILLED = 128
+
+
 class CommandError(Fail2BanError):
     """A shell command of the configuration failed or took too long.
 
@@ -37,6 +41,11 @@ class CommandError(Fail2BanError):
     def __init__(self, text: str, output: Iterable[str] = (), status: int | None = None) -> None:
         self.output, self.status = tuple(output), status
         super().__init__(text)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it may have done its work all the same: somebody killed it."""
+        return self.status is None or self.status > _KILLED
 
 
 class LockError(Fail2BanError):

@@ -9,6 +9,7 @@ stand (an `Origin` never takes part in a comparison).
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -143,7 +144,7 @@ class Ban:
 
     def seconds_left(self, now: float) -> int | None:
         """Return the whole seconds until the end, at least 1; None for ever."""
-        return None if self.end is None else max(1, round(self.end - now))
+        return None if self.end is None else max(1, math.ceil(round(self.end - now, 3)))
 
 
 # What the configuration says -------------------------------------------------

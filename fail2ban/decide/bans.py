@@ -42,8 +42,9 @@ class Part:
         state: never LIFTING.
         touched: a ban command has run, whatever came of it, so that the action
             may hold the id.
-        inherited: the action may hold the id for the ban before, which is still
-            being lifted.
+        inherited: the action may hold the id by an earlier command: that of the ban
+            before, which is still being lifted, or one that was killed or whose check
+            failed. It lets go of the id before the next, which may not be repeatable.
         retrying: another attempt is due already.
         repaired: everything was set up anew because of this part once.
         done: it was applied once; then it is a re-ban.

@@ -117,9 +117,20 @@ class Banner:
             for entry in entries:
                 self._enforcer.fail(site, entry, NOT_SET_UP)
         elif entries:
-            stands = entries[0].ban.family in site.scopes and site.checkable
-            failed = self._enforcer.check(site, entries) if check and stands else []
-            self._see_to(site, failed or self._enforcer.apply(site, entries))
+            self._see_to(site, self._try(site, entries, check))
+
+    def _try(self, site: Site, entries: Sequence[Entry], check: bool) -> Failed:
+        """Run the check and the command for bans of one family; return for whom one failed.
+
+        A check takes longer than most bans. So it comes behind a lone one, if its
+        command cannot set up what the check would have missed.
+        """
+        enforcer, family = self._enforcer, entries[0].ban.family
+        if not (check and family in site.scopes and site.checkable):
+            return enforcer.apply(site, entries)
+        if len(entries) == 1 and site.firewall.only_adds(family):
+            return enforcer.apply(site, entries) or enforcer.confirm(site, entries)
+        return enforcer.check(site, entries) or enforcer.apply(site, entries)
 
     def _see_to(self, site: Site, failed: Failed) -> None:
         """Repair, or try again later."""

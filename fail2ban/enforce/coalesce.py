@@ -35,9 +35,8 @@ LINE_SECONDS = 0.0005
 #: Lines that are tried behind a guilty one; where they are done, more and more.
 _CAREFUL, _GROWTH = 16, 8
 
-#: The exit status of a shell that cannot run a program, or finds none; above: of one that
-#: was killed.
-_NOT_RUN, _KILLED = (126, 127), 128
+#: The exit status of a shell that cannot run a program, or finds none.
+_NOT_RUN = (126, 127)
 
 _STOPPED = re.compile(r"Error in line ([0-9]{1,9})\b")
 
@@ -196,7 +195,7 @@ class _Work:
         if error.status in _NOT_RUN:
             self._useless = True
             self._each(begin, end)
-        elif error.status is None or error.status >= _KILLED:
+        elif error.in_doubt:
             self._outcomes[begin:end] = [error] * (end - begin)
         else:
             return False

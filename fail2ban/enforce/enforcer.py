@@ -67,8 +67,23 @@ class Enforcer:
 
         They are to be settled then.
         """
+        self._clean(site, entries)
         due = [e for e in entries if not self.claim(site, e) and not self.excused(site, e)]
         return self._ban(site, self._accepted(site, due))
+
+    def _clean(self, site: Site, entries: Sequence[Entry]) -> None:
+        """Have an action let go of what it may hold by earlier commands.
+
+        Where an address is there already, a ban of it may change nothing, not even
+        the moment at which the kernel lifts it, or be there twice and lifted once.
+        """
+        parts = ((entry, entry.parts.get(site.name)) for entry in entries)
+        found = [(e, part) for e, part in parts if part and part.inherited and not e.lifting]
+        if not found:
+            return
+        self.release(site, [entry for entry, _ in found])
+        for _, part in found:
+            part.inherited = False
 
     def _accepted(self, site: Site, entries: Sequence[Entry]) -> list[Entry]:
         """Return the bans that an action can carry out; any other is not tried again."""
@@ -116,16 +131,24 @@ class Enforcer:
                 part = entry.part(site.name)
                 part.state, part.done, part.error, part.attempts = State.APPLIED, True, "", 0
             else:
+                entry.part(site.name).inherited |= error.in_doubt
                 failed.append((entry, error))
         return failed
 
     def check(self, site: Site, entries: Sequence[Entry]) -> Failed:
-        """Run the check before a command for bans of one family; return for whom it failed."""
+        """Run the check for a command for bans of one family; return for whom it failed."""
         try:
             site.firewall.check([entries[0].ban.family])
         except CommandError as error:
             return [(entry, error) for entry in entries]
         return []
+
+    def confirm(self, site: Site, entries: Sequence[Entry]) -> Failed:
+        """Run the check behind the command that has carried out bans of one family."""
+        failed = self.check(site, entries)
+        for entry, _ in failed:
+            entry.part(site.name).inherited = True
+        return failed
 
     def excused(self, site: Site, entry: Entry) -> bool:
         """Tell whether an action has nothing to do with a ban of an earlier run."""

@@ -17,6 +17,7 @@ from fail2ban.enforce import tags
 from fail2ban.enforce.errands import Errand, Errands, Outcomes, Scope
 from fail2ban.enforce.escape import is_harmless
 from fail2ban.enforce.performer import Performer, Told
+from fail2ban.enforce.plain import plain
 from fail2ban.enforce.shell import Shell
 from fail2ban.enforce.tags import Facts, Lore
 from fail2ban.errors import CommandError
@@ -136,6 +137,10 @@ class Firewall:
     def stop(self, scopes: Iterable[Scope] | None = None) -> None:
         """Take down what `start` made; the second family even if the first fails."""
         self._each("stop", self.commands.stop, scopes, persist=True)
+
+    def only_adds(self, scope: Scope) -> bool:
+        """Tell whether the ban command fails where what it adds to is gone."""
+        return plain(self.commands.ban.of(scope)) is not None
 
     @functools.cached_property
     def gathers_bans(self) -> bool:

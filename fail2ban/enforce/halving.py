@@ -40,7 +40,7 @@ class Patience:
         self._strikes += HUNG if error.status is None else 1
         if self._strikes >= ENOUGH:
             text = f"not tried, since one command after the other has failed: {error}"
-            self.refusal = CommandError(text)
+            self.refusal = CommandError(text, status=error.status)
 
 
 def in_halves(items: Sequence[T], run: Callable[[Sequence[T]], None]) -> list[CommandError | None]:

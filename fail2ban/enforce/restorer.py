@@ -70,15 +70,5 @@ class Restorer:
         """Carry out the next bans; what others want meanwhile comes before those after."""
         if self._plans.stopping() or (some := next(left, None)) is None:
             return
-        for site in self._scaffold.enforcing(jail):
-            self._clean(site, some)
         self._banner.ban(some, check=False)
         self._plans.soon(functools.partial(self._go_on, jail, left))
-
-    def _clean(self, site: Site, entries: Sequence[Entry]) -> None:
-        """Lift what may be left of bans: not every ban command may be repeated."""
-        parts = ((entry, entry.parts.get(site.name)) for entry in entries)
-        found = [(e, part) for e, part in parts if part and part.inherited and not e.lifting]
-        self._enforcer.release(site, [entry for entry, _ in found])
-        for _, part in found:
-            part.inherited = False
