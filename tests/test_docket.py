@@ -340,6 +340,13 @@ def ban(id: Id = ONE, start: float = NOW - 10, length: float | None = 100.0, by:
     return Ban(start, end, Ticket("SSH", id, by, start), restored=True)
 
 
+def ended(office: Office) -> float | None:
+    """Return the end with which a ban is stored."""
+    stored = office.ledger.take().bans["SSH", ONE]
+    assert stored is not None
+    return stored.end
+
+
 def test_bans_come_back_unless_their_time_has_come_or_they_are_ignored_now() -> None:
     ignore = IgnoreSettings(networks=(ip_network("192.0.2.2/32"),))
     office = Office(replace(jail_settings(bantime=100.0), ignore=ignore))
@@ -357,6 +364,7 @@ def test_ban_that_is_longer_than_the_section_allows_now_is_cut(length: float | N
     office = Office(jail_settings(bantime=60.0))
     back, _ = office.remember(Remembered(bans=(ban(length=length),)))
     assert back[0].end == NOW + 50
+    assert ended(office) == NOW + 50
 
 
 def test_ban_that_was_prolonged_keeps_its_end() -> None:
@@ -370,6 +378,7 @@ def test_ban_of_unknown_length_lasts_as_long_as_the_section_bans() -> None:
     office = Office(jail_settings(bantime=60.0))
     back, _ = office.remember(Remembered(bans=(ban(length=0.0),), unknown=frozenset([ONE])))
     assert back[0].end == NOW + 50
+    assert ended(office) == NOW + 50
 
 
 def test_deferred_failures_are_heard_again_or_resolved_again() -> None:

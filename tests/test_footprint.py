@@ -58,6 +58,33 @@ def test_an_id_that_failed_once_costs_a_few_hundred_bytes(length: int, most: int
     assert float(done.stdout) < most
 
 
+#: Bans as many ids, with a line each, and prints how many bytes each has cost.
+_MEASURE_BANS = """
+    import tracemalloc
+    from ipaddress import IPv4Address
+    from fail2ban.decide.bans import Bans
+    from fail2ban.decide.history import Memory
+    from fail2ban.decide.timer import Timer
+    from fail2ban.records import Ticket
+    count = 30_000
+    bans, history = Bans(Timer(float, float), lambda *order: None), Memory()
+    tracemalloc.start()
+    for number in range(count):
+        line = f"{number:06}".ljust(100, "x")
+        entry = bans.ban(Ticket("sshd", IPv4Address(number), 5, 0.0, (line,)), 600.0, 0.0)
+        assert entry is not None
+        entry.part("nftables").touched = True
+        history.add(entry.ban)
+    print(tracemalloc.get_traced_memory()[0] / count)
+"""
+
+
+def test_a_ban_costs_little_more_than_a_kilobyte() -> None:
+    measure = [sys.executable, "-c", textwrap.dedent(_MEASURE_BANS)]
+    done = subprocess.run(measure, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1500
+
+
 def test_in_a_crowd_only_the_first_line_is_kept_and_the_last_is_told() -> None:
     tracker = Tracker(3, 600)
     for number in range(CROWD + 1):

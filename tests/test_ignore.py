@@ -426,6 +426,24 @@ def test_those_in_a_file_are_ignored_by_its_name(tmp_path: Path) -> None:
     assert reason(ignored, "203.0.113.2") is None
 
 
+def test_those_in_a_file_are_not_cleared_a_second_after_it_has_changed(ignored: List) -> None:
+    ignored.write("192.0.2.1")
+    settings, own = IgnoreSettings(files=(str(ignored.path),)), OwnAddresses(FakeClock(), frozenset)
+    hosts = FakeHosts()
+    known = IgnoreList("sshd", settings, own, hosts, ignored.clock)
+    known.awaited()
+    hosts.answer()
+    listed, later = ip_address("192.0.2.1"), ip_address("192.0.2.2")
+    assert known.clears(later) and not known.clears(listed) and not known.omits(listed)
+    ignored.clock.advance(CHECK_INTERVAL)
+    assert known.reason(later) is None  # looks at the file
+    ignored.clock.advance(0.9)
+    assert known.clears(later)
+    ignored.write("192.0.2.2")
+    ignored.clock.advance(0.9)
+    assert not known.clears(later) and known.clears(listed)
+
+
 # The command -------------------------------------------------------------------
 
 

@@ -227,6 +227,14 @@ def test_who_is_ignored_is_not_counted_under_another_id_either() -> None:
     assert trial.banned() == []
 
 
+@pytest.mark.parametrize("id", ["admin", ip_address("198.51.100.1")])
+def test_ignored_id_is_not_counted_whoever_is_to_blame(id: Id) -> None:
+    trial = Trial(replace(jail_settings(), ignore=IgnoreSettings(texts=("admin",))))
+    for _ in range(3):
+        trial.judge.hear(Failure("SSH", ip_address("192.0.2.1"), NOW, ("x",), fid=id))
+    assert trial.banned() == [] and trial.judge.found == 0
+
+
 def test_ignored_id_is_let_go_whoever_is_to_blame() -> None:
     trial = Trial()
     for _ in range(3):

@@ -129,7 +129,8 @@ class IgnoreList:
     def clears(self, ip: Address) -> bool:
         """Tell, in no time, that an address surely is not ignored; False: ask `reason`.
 
-        Surely means, as of a second ago.
+        Surely means, as of a second ago: only addresses of our own may be found later,
+        see `OWN_ADDRESSES_AGE`.
         """
         view = self._now()
         return not view.awaited and not view.networks.has_address(ip)
@@ -185,7 +186,8 @@ class IgnoreList:
             for one in listed:
                 networks |= one.networks
             view = view._replace(networks=networks, sources=sources)
-        self._view = view = view._replace(awaited=self.awaited(), since=now, until=now + VIEW_AGE)
+        until = min([now + VIEW_AGE, *(file.due for file in self._files)])
+        self._view = view = view._replace(awaited=self.awaited(), since=now, until=until)
         return view
 
     def _all_names(self) -> list[tuple[str, ...]]:

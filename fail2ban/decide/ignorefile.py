@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import os
 import re
 import stat
@@ -80,12 +81,15 @@ class IgnoreFile:
     Args:
         jail: for messages.
         ticks: seconds that only go forward.
+
+    Attributes:
+        due: when the file is looked at again, by `ticks`.
     """
 
     def __init__(self, jail: str, path: str, ticks: Callable[[], float]) -> None:
         self._jail, self.path, self._ticks = jail, path, ticks
         self._listed, self._version = Listed(), (0, 0, 0)
-        self._due: float | None = None
+        self.due = -math.inf
         self._failing = False
         self._lock = threading.Lock()
 
@@ -93,8 +97,8 @@ class IgnoreFile:
         """Return what the file says now, or said a second ago."""
         with self._lock:
             now = self._ticks()
-            if self._due is None or now >= self._due:
-                self._due = now + (CHECK_INTERVAL if self._refresh() else RETRY_INTERVAL)
+            if now >= self.due:
+                self.due = now + (CHECK_INTERVAL if self._refresh() else RETRY_INTERVAL)
             return self._listed
 
     def _refresh(self) -> bool:

@@ -222,7 +222,12 @@ _LOGS = (
 )
 
 _COMMANDS = (
-    _OfCommand("command_runs", "counter", "Commands that ran.", lambda runs: runs.runs),
+    _OfCommand(
+        "command_runs",
+        "counter",
+        "Commands that ran; one may have carried out many bans.",
+        lambda runs: runs.runs,
+    ),
     _OfCommand("command_failures", "counter", "Commands that failed.", lambda runs: runs.failures),
     _OfCommand("command_seconds", "counter", "How long commands took.", lambda runs: runs.seconds),
     _OfCommand(
