@@ -887,6 +887,10 @@ def patience() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
+#: Measurements that must all be bad: some kernels count processor time in large steps.
+ATTEMPTS = 3
+
+
 def seconds(section: str, line: str) -> float:
     """Return the least of three times that a section needs for a line."""
     best = float("inf")
@@ -907,10 +911,16 @@ def test_time_grows_at_most_with_the_square_of_the_length(section: str, template
             for size in (1_000, 4_000)
             for end in ("", " \x00")
         ]
-        short = max(seconds(section, line) for line in hostile[:2])
-        long = max(seconds(section, line) for line in hostile[2:])
-        # Below a millisecond, the clock says more about itself.
-        assert long < 40 * max(short, 1e-3), (piece, short, long)
+        measured = []
+        for _ in range(ATTEMPTS):
+            short = max(seconds(section, line) for line in hostile[:2])
+            long = max(seconds(section, line) for line in hostile[2:])
+            measured.append((short, long))
+            # Below a millisecond, the clock says more about itself.
+            if long < 40 * max(short, 1e-3):
+                break
+        else:
+            pytest.fail(f"{piece!r}: {measured}")
 
 
 @pytest.mark.usefixtures("patience")
