@@ -26,7 +26,7 @@ def main() -> int:
     sieve = getattr(plan.filters[plan.jails[0].name], "sieve", None)
     if sieve is not None:
         sieve.settle(Encoding(""))
-    prefilter = getattr(sieve, "_prefilter", None)
+    prefilter = getattr(sieve, "prefilter", None)
     if prefilter is None:
         print("this program scans no blocks", file=sys.stderr)
         return 1

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pytest
@@ -56,19 +56,13 @@ class Host:
         return found.line({"ip": f"n{number}"}.get)
 
     def carry_out(self, lines: list[Line | None]) -> list[CommandError | None]:
-        return carry_out(lines, self.alone, self.run, 60.0)
+        return carry_out(lines, self.alone, self.send, 60.0)
 
-    def run(
-        self,
-        command: str,
-        variables: Mapping[str, str],
-        timeout: float,
-        *arguments: str,
-        feed: str | None = None,
-    ) -> None:
-        assert feed is not None and feed.endswith("\n") and not variables and not arguments
-        self.seconds.append(timeout)
+    def send(self, command: str, feed: str, count: int, seconds: float) -> None:
+        assert feed.endswith("\n")
+        self.seconds.append(seconds)
         numbers = {n: _number(line) for n, line in enumerate(feed.splitlines()) if " n" in line}
+        assert len(numbers) == count
         self.sent.append(list(numbers.values()))
         if self.broken != 0:
             raise CommandError("broken", [], self.broken)
@@ -119,17 +113,11 @@ def test_all_are_done_by_one_process_in_their_order(template: str) -> None:
 def test_the_input_is_in_the_language_of_each_program() -> None:
     feeds = {}
 
-    def run(
-        command: str,
-        variables: Mapping[str, str],
-        timeout: float,
-        *arguments: str,
-        feed: str | None = None,
-    ) -> None:
+    def send(command: str, feed: str, count: int, seconds: float) -> None:
         feeds[command] = feed
 
     lines = [Host(template).line(n) for n in (1, 2) for template in (NFT, IPTABLES, IPSET)]
-    carry_out(lines, _never, run, 60.0)
+    carry_out(lines, _never, send, 60.0)
     assert feeds == {
         "nft -f -": "add element ip t s { n1 }\nadd element ip t s { n2 }\n",
         "iptables-restore --noflush -w": (
@@ -275,23 +263,17 @@ def test_a_batch_that_stops_without_reason_is_not_tried_for_ever() -> None:
     def alone(number: int) -> None:
         host.ran_alone.append(number)
 
-    outcomes = carry_out(host.lines(100), alone, host.run, 60.0)
+    outcomes = carry_out(host.lines(100), alone, host.send, 60.0)
     assert outcomes == [None] * 100
     assert len(host.sent) == 1 and host.ran_alone == list(range(100))
 
 
 @pytest.mark.parametrize("output", ["no line", "Error in line 0:", "Error in line 999:"])
 def test_a_batch_of_which_nobody_knows_how_far_it_came_fails_as_a_whole(output: str) -> None:
-    def run(
-        command: str,
-        variables: Mapping[str, str],
-        timeout: float,
-        *arguments: str,
-        feed: str | None = None,
-    ) -> None:
+    def send(command: str, feed: str, count: int, seconds: float) -> None:
         raise CommandError("unknown", [output], 1)
 
-    outcomes = carry_out(Host(IPSET).lines(10), _never, run, 60.0)
+    outcomes = carry_out(Host(IPSET).lines(10), _never, send, 60.0)
     assert failed(outcomes) == dict.fromkeys(range(10), "unknown")
 
 
@@ -302,7 +284,7 @@ def test_what_alone_raises_besides_a_failure_ends_it_all() -> None:
         raise KeyError(number)
 
     with pytest.raises(KeyError):
-        carry_out(host.lines(4), alone, host.run, 60.0)
+        carry_out(host.lines(4), alone, host.send, 60.0)
 
 
 def test_each_batch_is_bisected_for_itself() -> None:

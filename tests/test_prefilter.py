@@ -456,3 +456,20 @@ def test_whatever_re_finds_has_been_named(cut: Cut) -> None:
 
     run()
     assert matches > 100
+
+
+@pytest.mark.parametrize(
+    ("pattern", "encoding", "reason"),
+    [
+        (r"^\S+ \d+$", "utf-8", r"nothing that must occur stands in '^\\S+ \\d+$'"),
+        ("Failed", "utf-16-le", "in utf-16-le ASCII is not what it is elsewhere"),
+    ],
+)
+def test_it_is_said_why_patterns_are_tried_on_every_line(
+    pattern: str, encoding: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert prefilter(regexes(FAILED, pattern), Cut.NOTHING, Encoding(encoding)) is None
+    assert [r.message for r in caplog.records] == [
+        f"2 pattern(s) are tried on every line: {reason}"
+    ]

@@ -173,7 +173,7 @@ Report = Callable[[int, int, int, int, object], None]
 
 
 class Uncompiled(Fail2BanError):
-    """Hyperscan cannot look for these texts."""
+    """There is nothing that Hyperscan could look for, or it cannot."""
 
 
 class Compiled:

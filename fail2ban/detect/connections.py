@@ -19,9 +19,8 @@ from fail2ban.detect import memory
 from fail2ban.detect.addresses import parse_address
 from fail2ban.detect.groups import shown
 from fail2ban.detect.identity import WHO, Identity, identify
-from fail2ban.detect.match import NO_GROUPS
 from fail2ban.detect.regextags import ADDRESS_GROUPS
-from fail2ban.records import Capture, UseDns
+from fail2ban.records import NOTHING, Capture, UseDns
 
 #: Connections remembered, and seconds after their last line.
 SIZE, LIFETIME = 1000, 300.0
@@ -67,7 +66,7 @@ class _Connection(NamedTuple):
         end: when to forget all this, seconds since the epoch.
     """
 
-    groups: Mapping[str, Capture] = NO_GROUPS
+    groups: Mapping[str, Capture] = NOTHING
     users: frozenset[str] = frozenset()
     lines: tuple[str, ...] = ()
     pending: bool = False

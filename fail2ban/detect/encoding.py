@@ -7,6 +7,8 @@ Source: jail-conf.md sections 5.4 (logencoding) and 6.
 from __future__ import annotations
 
 import codecs
+import functools
+import importlib
 
 #: Codecs that say by their first bytes which of two they are; little-endian if
 #: they do not.
@@ -15,6 +17,7 @@ _MARKED = {
     "utf-32": ((codecs.BOM_UTF32_BE, "utf-32-be"), (codecs.BOM_UTF32_LE, "utf-32-le")),
 }
 _MARK = "\ufeff"
+_ASCII = "".join(map(chr, range(128)))
 
 
 class Encoding:
@@ -48,6 +51,21 @@ class Encoding:
         self.is_settled = not marked
         self.width = len(self.newline)
         self.is_utf8 = self._codec == "utf-8"
+
+    @functools.cached_property
+    def keeps_ascii(self) -> bool:
+        """Whether the bytes 0 to 127 are ASCII wherever they stand, and no others are."""
+        if self.is_utf8 or self.name == "ascii":
+            return True
+        try:
+            # The codecs of one byte a character are tables.
+            module = importlib.import_module(f"encodings.{self.name.replace('-', '_')}")
+        except ImportError:
+            return False
+        table = getattr(module, "decoding_table", None)
+        if not isinstance(table, str):
+            return False
+        return table[:128] == _ASCII and not set(_ASCII) & set(table[128:])
 
     def settle(self, head: bytes) -> Encoding:
         """Return what a file with these first bytes is written in."""

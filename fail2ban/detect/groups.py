@@ -6,16 +6,13 @@ Source: jail-conf.md sections 7.1 (special groups) and 7.2, point 5.
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fail2ban.detect.factors import parsed
 from fail2ban.detect.regextags import target
 from fail2ban.records import Capture
-
-#: The parser of `re`, which has no public name.
-parser: Any = importlib.import_module("re._parser")
 
 #: Groups that say what a line is, not what stands in it.
 _MARKS = frozenset({"nofail", "mlfgained", "mlfforget", "content"})
@@ -44,12 +41,12 @@ class Groups:
 
 def certain(regex: re.Pattern[str]) -> frozenset[str]:
     """Return the groups that capture some text whenever a pattern matches."""
-    return frozenset(_certain(parser.parse(regex.pattern, regex.flags), regex.groupindex))
+    return frozenset(_certain(parsed(regex.pattern, regex.flags), regex.groupindex))
 
 
 def _certain(tree: Any, numbers: Mapping[str, int]) -> Iterator[str]:
     for operation, value in tree:
-        if operation is parser.SUBPATTERN:
+        if operation.name == "SUBPATTERN":
             number, _, _, inner = value
             if inner.getwidth()[0] > 0:
                 yield from (name.lower() for name in numbers if numbers[name] == number)

@@ -5,19 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fail2ban.detect.dating import Dating
 from fail2ban.detect.lines import Block
 from fail2ban.errors import Fail2BanError
-from fail2ban.records import Capture, Id, Problem
+from fail2ban.records import NOTHING, Capture, Id, Problem
 
 if TYPE_CHECKING:
     from fail2ban.detect.sieve import Sieve
-
-#: Where a pattern captures nothing.
-NO_GROUPS: Mapping[str, Capture] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -114,7 +110,7 @@ class Match(NamedTuple):
     lines: tuple[str, ...]
     is_name: bool = False
     fid: Id | None = None
-    groups: Mapping[str, Capture] = NO_GROUPS
+    groups: Mapping[str, Capture] = NOTHING
 
 
 class Matcher(Protocol):

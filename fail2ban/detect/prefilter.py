@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import json
 import logging
 import re
@@ -29,11 +28,11 @@ log = logging.getLogger(__name__)
 
 #: The number that stands for all patterns.
 ANY = -1
+#: Characters of a pattern that a message shows.
+SHOWN = 100
 
 #: The modules that decide what is made of patterns, and kept.
 _MAKERS = ("factors.py", "prefilter.py")
-
-_UTF8 = frozenset({"utf-8", "utf-8-sig", "ascii"})
 
 
 class Need(NamedTuple):
@@ -140,20 +139,22 @@ def prefilter(
         prefix: must match before they are tried, see `factors`.
         cache: keeps what was made.
     """
-    if not patterns or not _keeps_ascii(encoding.name):
+    if not patterns:
         return None
     try:
+        if not encoding.keeps_ascii:
+            raise Uncompiled(f"in {encoding.name} ASCII is not what it is elsewhere")
         key = _key(patterns, cut, encoding, prefix) if cache else ""
         if cache and (kept := _kept(cache.read(key))):
             return kept
         made = _made(patterns, cut, encoding, prefix)
-        if made and cache:
+        if cache:
             cache.write(key, _dumped(made))
-        return Prefilter(*made) if made else None
+        return Prefilter(*made)
     except ImportError as error:
         _tell_of_missing(str(error))
     except Uncompiled as error:
-        log.info("%d patterns are tried on every line: %s", len(patterns), error)
+        log.info("%d pattern(s) are tried on every line: %s", len(patterns), error)
     return None
 
 
@@ -162,13 +163,13 @@ def _made(
     cut: Cut,
     encoding: Encoding,
     prefix: re.Pattern[str] | None,
-) -> tuple[Compiled, Serves, list[Need]] | None:
+) -> tuple[Compiled, Serves, list[Need]]:
     numbers: dict[Factors, tuple[int, ...]] = {}
     folded = set[str]()
     for number, pattern in enumerate(patterns):
         found, letters = factors(pattern, cut, prefix)
         if found is None:
-            return None
+            raise Uncompiled(f"nothing that must occur stands in {pattern.pattern[:SHOWN]!r}")
         numbers[found] = (*numbers.get(found, ()), number)
         folded |= letters
     serves: dict[tuple[bytes, bool], list[tuple[int, int]]] = {}
@@ -250,20 +251,3 @@ def _tell_of_missing(reason: str) -> None:
         " which finds the same and takes longer",
         reason,
     )
-
-
-def _keeps_ascii(encoding: str) -> bool:
-    """Tell whether the bytes 0 to 127 are ASCII wherever they stand, and no others are."""
-    if encoding in _UTF8:
-        return True
-    try:
-        # The codecs of one byte a character are tables.
-        module = importlib.import_module(f"encodings.{encoding.replace('-', '_')}")
-    except ImportError:
-        return False
-    table = getattr(module, "decoding_table", None)
-    return isinstance(table, str) and table[:128] == _ASCII and not _ASCII_SET & set(table[128:])
-
-
-_ASCII = "".join(map(chr, range(128)))
-_ASCII_SET = frozenset(_ASCII)

@@ -29,23 +29,26 @@ class Sieve:
 
     Args:
         prepare: called before anything is picked, and again for another encoding.
+
+    Attributes:
+        prefilter: None: all lines come through.
     """
 
     def __init__(self, prepare: Prepare | None = None) -> None:
         self._prepare = prepare
-        self._prefilter: Prefilter | None = None
+        self.prefilter: Prefilter | None = None
         self._encoding = ""
 
     def settle(self, encoding: Encoding) -> None:
         """Get ready for lines of an encoding; what is in the works is not disturbed."""
-        self._prefilter = self._prepare(encoding) if self._prepare else None
+        self.prefilter = self._prepare(encoding) if self._prepare else None
         self._encoding = encoding.name
 
     def pick(self, block: Block, live: bool = True, tally: Tally | None = None) -> Iterator[Line]:
         """Yield the lines that some pattern may match, and the last one."""
-        if self._prefilter is None or block.encoding.name != self._encoding:
+        if self.prefilter is None or block.encoding.name != self._encoding:
             return self._all(block, live, tally)
-        return self._picked(block, self._prefilter.named(block.data), live, tally)
+        return self._picked(block, self.prefilter.named(block.data), live, tally)
 
     def _all(self, block: Block, live: bool, tally: Tally | None) -> Iterator[Line]:
         passage, last = Passage(block, self), block.count

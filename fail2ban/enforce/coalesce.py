@@ -9,18 +9,20 @@ after the other is guilty, what is wrong is something else, and the rest has to 
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Sequence
 
 from fail2ban.enforce.bulk import Batch
-from fail2ban.enforce.halving import Patience
+from fail2ban.enforce.halving import Patience, outcome
 from fail2ban.enforce.plain import Line
-from fail2ban.enforce.shell import Shell
 from fail2ban.errors import CommandError
 
 #: None: done.
 Outcome = CommandError | None
+
+#: Gives a program its input: the command, the input, how many lines of ours are in it, and
+#: the seconds that it may take; raises CommandError.
+Send = Callable[[str, str, int, float], None]
 
 #: Runs one of the commands as the user wrote it, by its number; raises CommandError.
 Alone = Callable[[int], None]
@@ -42,7 +44,7 @@ _STOPPED = re.compile(r"Error in line ([0-9]{1,9})\b")
 
 
 def carry_out(
-    lines: Sequence[Line | None], alone: Alone, run: Shell, timeout: float
+    lines: Sequence[Line | None], alone: Alone, send: Send, timeout: float
 ) -> list[Outcome]:
     """Carry out commands, one process for as many as possible.
 
@@ -55,7 +57,7 @@ def carry_out(
         lines: one for each command; None: it runs as it is written.
         alone: see `Alone`; called on this thread, at most once for a command. What it
             raises besides CommandError ends it all.
-        run: runs the batches.
+        send: runs the batches.
         timeout: seconds that one command may take; a batch gets 0.5 ms more a line.
 
     Returns:
@@ -70,39 +72,32 @@ def carry_out(
         for at in range(0, len(numbers), LARGEST):
             part = numbers[at : at + LARGEST]
             texts = [line.text for number in part if (line := lines[number]) is not None]
-            work = _Work(batch, texts, functools.partial(_outcome, alone, part), run, timeout)
-            for number, outcome in zip(part, work.do(), strict=True):
-                outcomes[number] = outcome
-    for index, number in enumerate(written):
-        outcomes[number] = _outcome(alone, written, index)
+            work = _Work(batch, texts, part, alone, send, timeout)
+            for number, found in zip(part, work.do(), strict=True):
+                outcomes[number] = found
+    for number in written:
+        outcomes[number] = outcome(alone, number)
     return outcomes
-
-
-def _outcome(alone: Alone, numbers: Sequence[int], index: int) -> Outcome:
-    try:
-        alone(numbers[index])
-    except CommandError as error:
-        return error
-    return None
 
 
 class _Work:
     """The lines of one batch.
 
     Args:
-        alone: runs the command of one line, by its index, and returns its outcome.
+        numbers: of their commands.
     """
 
     def __init__(
         self,
         batch: Batch,
         texts: Sequence[str],
-        alone: Callable[[int], Outcome],
-        run: Shell,
+        numbers: Sequence[int],
+        alone: Alone,
+        send: Send,
         timeout: float,
     ) -> None:
-        self._batch, self._texts, self._alone = batch, texts, alone
-        self._run, self._timeout = run, timeout
+        self._batch, self._texts, self._numbers = batch, texts, numbers
+        self._alone, self._give, self._timeout = alone, send, timeout
         self._outcomes: list[Outcome] = [None] * len(texts)
         # The batch fails where its lines, each alone, do not: no use to go on with it.
         self._useless = False
@@ -182,9 +177,9 @@ class _Work:
         """Have a range of lines done by one process; return how that failed."""
         batch, count = self._batch, end - begin
         lines = batch.end.join(self._texts[begin:end]) + batch.end
+        seconds = self._timeout + count * LINE_SECONDS
         try:
-            seconds = self._timeout + count * LINE_SECONDS
-            self._run(batch.command, {}, seconds, feed=batch.before + lines + batch.after)
+            self._give(batch.command, batch.before + lines + batch.after, count, seconds)
         except CommandError as error:
             return error
         self._patience.note(None)
@@ -204,8 +199,8 @@ class _Work:
     def _each(self, begin: int, end: int) -> bool:
         """Run the commands of a range as they are written; tell whether none failed."""
         for index in range(begin, end):
-            if (outcome := self._patience.refusal) is None:
-                outcome = self._alone(index)
-                self._patience.note(outcome)
-            self._outcomes[index] = outcome
+            if (found := self._patience.refusal) is None:
+                found = outcome(self._alone, self._numbers[index])
+                self._patience.note(found)
+            self._outcomes[index] = found
         return not any(self._outcomes[begin:end])

@@ -8,7 +8,7 @@ a line of many, see `enforce.plain`. Otherwise each takes its own.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fail2ban.enforce import tags
@@ -132,18 +132,11 @@ class Errands:
         family, performer = bans[0].family, self.performer
         lines = [found.line(self._facts(errand, family, ban, now).lookup) for ban in bans]
 
-        def run(
-            command: str,
-            variables: Mapping[str, str],
-            timeout: float,
-            *arguments: str,
-            feed: str | None = None,
-        ) -> None:
-            told = Told(errand.verb, None, _count(found, feed or ""))
-            with performer.telling(told):
-                performer.shell(command, variables, timeout, *arguments, feed=feed)
+        def send(command: str, feed: str, count: int, seconds: float) -> None:
+            with performer.telling(Told(errand.verb, None, count)):
+                performer.shell(command, {}, seconds, feed=feed)
 
-        return carry_out(lines, lambda place: alone(bans[place]), run, performer.timeout)
+        return carry_out(lines, lambda place: alone(bans[place]), send, performer.timeout)
 
     def _alone(self, errand: Errand, text: str, now: float, ban: Ban) -> None:
         """Run a command for one ban, as the user wrote it."""
@@ -152,13 +145,6 @@ class Errands:
 
     def _facts(self, errand: Errand, family: Scope, ban: Ban, now: float) -> Facts:
         return Facts(self.performer.jail, family, now, ban, errand.lifting, self.lore)
-
-
-def _count(found: Plain, feed: str) -> int:
-    """Return how many bans the input of a plain command's batch is about."""
-    batch = found.batch
-    lines = feed.count("\n") - (batch.before + batch.after).count("\n")
-    return lines // (found.pattern + batch.end).count("\n")
 
 
 def _seconds(ban: Ban, now: float) -> int:

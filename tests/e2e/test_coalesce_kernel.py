@@ -208,7 +208,7 @@ def as_batch(host: Namespace, steps: Sequence[Step]) -> list[bool]:
     outcomes = carry_out(
         [line(step) for step in steps],
         lambda number: run_alone(host, steps[number]),
-        inside(host),
+        lambda command, feed, count, seconds: inside(host)(command, {}, seconds, feed=feed),
         60.0,
     )
     return [outcome is None for outcome in outcomes]
