@@ -237,3 +237,52 @@ def test_every_failure_names_somebody_and_no_line_is_evidence_twice(steps):
             told += outcome.lines
         assert (outcome.verdict == "nobody") <= (not groups["mlfid"])
     assert len(told) == len(set(told))
+
+
+# Lines that may be of a connection that is known -----------------------------------------
+
+IDS = st.text("a1[]: é_", min_size=1, max_size=8)
+
+
+@given(st.lists(IDS, max_size=4), IDS, st.text("a1 é]", max_size=4), st.text("a1 é[", max_size=4))
+def test_a_line_of_a_connection_that_is_known_is_never_overlooked(
+    ids: list[str], id: str, before: str, after: str
+) -> None:
+    log = Log()
+    for one in (*ids, id, *ids):
+        log.add(WHO, id=one)
+    # The id is a piece of the line: what stands beside it is of no word that matters.
+    assert log.connections.may_know(f"{before}{id}{after}".encode())
+
+
+def test_a_line_of_another_connection_is_told_from_those_of_known_ones() -> None:
+    log = Log()
+    log.add(WHO, id="h sshd[7]: ")
+    assert log.connections.may_know(b"Aug 14 11:59:30 h sshd[7]: Accepted")
+    assert not log.connections.may_know(b"Aug 14 11:59:30 h sshd[8]: Accepted")
+    assert not log.connections.may_know(b"Aug 14 11:59:30 h sshd[77]: Accepted")
+
+
+def test_what_is_forgotten_is_not_known() -> None:
+    log = Log()
+    line = b"h sshd[7]: Accepted"
+    assert not log.connections.may_know(line)
+    for _ in range(2):
+        log.add(WHO, id=" sshd[7]: ")
+    log.add(WHO, id=" h[7]: ")
+    log.add(FORGET, id=" h[7]: ")
+    assert log.connections.may_know(line)
+    log.now += LIFETIME + 1
+    log.add(WHO, id="x [8] y")
+    assert not log.connections.may_know(line)
+    recalled = Connections("warn")
+    recalled.recall(log.connections.memory())
+    assert recalled.may_know(b"x [8] y") and not recalled.may_know(line)
+
+
+def test_where_an_id_has_no_word_any_line_may_be_of_its_connection() -> None:
+    log = Log()
+    log.add(WHO, id="[+]")
+    assert log.connections.may_know(b"anything")
+    log.add(FORGET, id="[+]")
+    assert not log.connections.may_know(b"anything")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fail2ban.detect.cuts import common, cuts_of
+from fail2ban.detect.cuts import common, cuts_of, keep_words
 from fail2ban.detect.factors import Cut
 from fail2ban.detect.templates import DEFAULTS, expand, form_of
 
@@ -85,3 +85,52 @@ def test_no_timestamp_is_cut_out_where_none_was_expected(
         if Cut.WORDS in allowed:
             inside = re.search(r"\w\Z", line[:start]) and re.match(r"\w", line[end:])
             assert not inside, (pattern.text, line)
+
+
+# Words -----------------------------------------------------------------------------------
+
+
+def keeps(datepattern: str) -> bool:
+    forms = [form_of(p.text, LAST_YEAR) for p in expand(datepattern)]
+    return keep_words((form.regex, form.cut) for form in forms)
+
+
+@pytest.mark.parametrize(
+    ("datepattern", "expected"),
+    [
+        ("{DEFAULT}", True),
+        ("{DATE}", True),
+        ("{^LN-BEG}", True),
+        ("^%Y-%m-%d", True),
+        ("EPOCH", True),
+        ("TAI64N", True),
+        (r"\[%Y-%m-%d\]", True),
+        (r"^[^\[]*\[({DATE})\]", True),
+        ("%Y-%m-%d**", False),
+        ("**%Y-%m-%d", False),
+        ("{UNB}%Y-%m-%d", False),
+        (r"^x(%Y)y", False),
+        (r"(?:a|(%Y))b", False),
+    ],
+)
+def test_the_form_of_a_datepattern_says_whether_words_are_kept(
+    datepattern: str, expected: bool
+) -> None:
+    assert keeps(datepattern) is expected
+
+
+WORD = re.compile(r"(?<=[\x00-\x7f])(?<!\w)\w+(?!\w)(?=[\x00-\x7f])", re.ASCII)
+ANY_WORD = re.compile(r"\w+", re.ASCII)
+PATTERNS = ["{DEFAULT}", "{DATE}", "{^LN-BEG}", "TAI64N", "LEPOCH", r"\[({DATE})\]", "%Y-%m-%d"]
+
+
+@settings(max_examples=300)
+@given(TEXTS, st.sampled_from(MOMENTS), TEXTS, st.sampled_from(PATTERNS))
+def test_words_are_those_of_the_line(before: str, moment: str, after: str, pattern: str) -> None:
+    line = f"{before}{moment}{after}"
+    for one in expand(pattern):
+        form = form_of(one.text, LAST_YEAR)
+        if found := form.find(line):
+            begin, end = found.span(form.cut)
+            words = WORD.findall(f"{line[:begin]}{line[end:]}")
+            assert set(words) <= set(ANY_WORD.findall(line))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ from fail2ban.detect.lines import LINE_LIMIT, Block
 from fail2ban.detect.match import Line, Match, Matcher, Tally, Unfinished
 from fail2ban.detect.prefilter import Named
 from fail2ban.detect.sieve import Sieve
+from fail2ban.detect.tagged import MANY
 from fail2ban.plan import make_filter
 from fail2ban.records import FilterSettings, Origin, Sourced
 from tests import needs
@@ -157,6 +157,16 @@ CONNECTED = (
 )
 
 
+NO_FAILURE = "<F-NOFAIL><F-MLFFORGET>{}</F-MLFFORGET></F-NOFAIL>"
+FAREWELLS = (
+    r"^Failed \S+ for <F-USER>\S+</F-USER> from <HOST>",
+    rf"^{GAINED} for <F-USER>\S+</F-USER> from <HOST>",
+    rf"^{NO_FAILURE.format('Disconnected')} by <HOST>",
+    r"^Too many failures$",
+    r"^<F-NOFAIL>Connection from</F-NOFAIL> <HOST>",
+)
+
+
 def tagged(*failregex: str, **others: object) -> FilterSettings:
     return FilterSettings("sshd", sourced(*failregex), tagged=True, **others)  # type: ignore[arg-type]
 
@@ -165,6 +175,24 @@ FILTERS = {
     "connections": tagged(*CONNECTED, prefregex=sourced(PREFIX)[0]),
     "connections, dates at the begin": tagged(
         *CONNECTED, prefregex=sourced(PREFIX)[0], datepattern=sourced("{^LN-BEG}")
+    ),
+    "farewells": tagged(*FAREWELLS, prefregex=sourced(PREFIX)[0]),
+    "farewells, ids at the end": tagged(
+        *(rf"{one} id <F-MLFID>\S+</F-MLFID>" for one in FAREWELLS[:3]), *FAREWELLS[3:]
+    ),
+    "farewells, ids that may be anything": tagged(
+        *FAREWELLS, prefregex=sourced(r"<F-MLFID>\[.*\]</F-MLFID>: <F-CONTENT>.+</F-CONTENT>")[0]
+    ),
+    "farewells, ids of parts": tagged(
+        *FAREWELLS,
+        prefregex=sourced(
+            r"<F-MLFID>\S</F-MLFID> sshd(?P<tuple_mlfid>[^:]+): <F-CONTENT>.+</F-CONTENT>"
+        )[0],
+    ),
+    "farewells, dates within words": tagged(
+        *FAREWELLS,
+        prefregex=sourced(PREFIX)[0],
+        datepattern=sourced("{UNB}%b %d %H:%M:%S**"),
     ),
     "no dates expected": tagged(*CONNECTED, datepattern=sourced("{^LN-BEG}", "{NONE}")),
     "ambiguous dates": tagged(r"Failed \S+ for \S+ from <HOST>", r"\[\] refused <HOST>"),
@@ -202,12 +230,24 @@ DATES = [
     "h [14/Aug/2005:11:5{n}:00 +0200] ",
     "",
 ]
+LAYOUTS = [
+    "{date}h sshd[1]: {text}",
+    "{date}h sshd[2]: {text}",
+    "{date}{text}",
+    "{date}h sshd[{n}]: {text}",
+    "{date}h sshd[10{n}]: {text} id [{n}]",
+    "h sshd[{date}1]: {text}",
+    "h sshd[1{date}]: {text}",
+    "h sshd[1]: {date}{text} id x{n}",
+]
 LOGS = st.lists(
     st.lists(
         st.builds(
-            lambda date, host, text, n: (date + host + text).format(n=n),
+            lambda layout, date, text, n: layout.format(
+                date=date.format(n=n), text=text.format(n=n), n=n
+            ),
+            st.sampled_from(LAYOUTS),
             st.sampled_from(DATES),
-            st.sampled_from(["h sshd[1]: ", "h sshd[2]: ", ""]),
             st.sampled_from(TEXTS),
             st.integers(0, 3),
         ),
@@ -217,10 +257,18 @@ LOGS = st.lists(
 )
 
 
-def matched(filter: Matcher, line: Line) -> Match | None:
-    while True:
-        with contextlib.suppress(Unfinished):
-            return filter.match(line, NOON)
+def matches(filter: Matcher, line: Line) -> list[Match]:
+    """Have a line matched, and before it those that must be."""
+    found, lines = [], [line]
+    while lines:
+        try:
+            if match := filter.match(lines[-1], NOON):
+                found.append(match)
+            lines.pop()
+        except Unfinished as error:
+            if error.first is not None:
+                lines.append(error.first)
+    return found
 
 
 def outcome(
@@ -230,9 +278,8 @@ def outcome(
     found = []
     for lines in blocks:
         block = Block("".join(f"{line}\n" for line in lines).encode())
-        for line in sieve.pick(block, live=False):
-            if match := matched(filter, line):
-                found.append(match)
+        for line in list(sieve.pick(block, live=False)):
+            found += matches(filter, line)
     return found, dict(filter.memory())
 
 
@@ -244,6 +291,84 @@ def test_a_filter_finds_and_remembers_the_same_with_and_without_a_prefilter(
 ) -> None:
     on, off = make_filter(FILTERS[name]), make_filter(FILTERS[name])
     assert outcome(on, on.sieve, blocks) == outcome(off, Sieve(), blocks)
+
+
+ACCEPTED = "Accepted publickey for bob from 203.0.113.1"
+
+
+@needs.module("hyperscan")
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        # What is known is part of a longer word of the line.
+        (
+            "farewells, dates within words",
+            [
+                "Aug 14 11:59:30h sshd[77]: Too many failures",
+                f"h sshd[Aug 14 11:59:3077]: {ACCEPTED}",
+            ],
+        ),
+        # It is written otherwise than in the line.
+        (
+            "farewells, ids of parts",
+            ["h sshd[\t77]: Too many failures", f"h sshd[\t77]: {ACCEPTED}"],
+        ),
+        # It has no word.
+        (
+            "farewells, ids that may be anything",
+            ["[77 +]: Too many failures", "[+]: Too many failures", f"[+]: {ACCEPTED}"],
+        ),
+        # It is put aside before it is known.
+        ("farewells", ["h sshd[77]: Too many failures", f"h sshd[77]: {ACCEPTED}"]),
+    ],
+)
+def test_a_login_on_a_connection_that_is_known_is_not_passed_over(
+    name: str, lines: list[str]
+) -> None:
+    on, off = make_filter(FILTERS[name]), make_filter(FILTERS[name])
+    blocks = [[*lines, "x"]]
+    assert outcome(on, on.sieve, blocks) == outcome(off, Sieve(), blocks)
+    before = make_filter(FILTERS[name])
+    assert outcome(before, before.sieve, [[*lines[:-1], "x"]]) != outcome(off, Sieve(), [["x"]])
+
+
+@needs.module("hyperscan")
+def test_logins_are_passed_over_where_nobody_asks_for_them() -> None:
+    filter = make_filter(FILTERS["farewells"])
+    sieve = filter.sieve
+    sieve.settle(UTF8)
+    logins = [f"h sshd[{number}]: {ACCEPTED}" for number in range(100, 200)]
+    lines = ["h sshd[150]: Too many failures", *logins, "x"]
+    block = Block("".join(f"{line}\n" for line in lines).encode())
+    picked, looked_at = list(sieve.pick(block, live=False)), []
+    while picked:
+        try:
+            looked_at.append(picked[0].text)
+            filter.match(picked[0], NOON)
+            picked.pop(0)
+        except Unfinished as error:
+            looked_at.pop()
+            if error.first is not None:
+                picked.insert(0, error.first)
+    assert looked_at == [lines[0], f"h sshd[150]: {ACCEPTED}", "x"]
+
+
+@needs.module("hyperscan")
+def test_logins_among_others_do_not_keep_others_from_their_turn() -> None:
+    filter = make_filter(FILTERS["farewells"])
+    filter.sieve.settle(UTF8)
+    texts = [
+        "h sshd[77]: Too many failures",
+        *[f"h sshd[2]: {ACCEPTED}"] * (2 * MANY),
+        "Aug 14 11:59:30 x",
+    ]
+    first, last = filter.sieve.pick(Block("".join(f"{text}\n" for text in texts).encode()))
+    assert filter.match(first, NOON) is None
+    for _ in range(2):
+        with pytest.raises(Unfinished) as raised:
+            filter.match(last, NOON)
+        assert raised.value.first is None
+    assert filter.match(last, NOON) is None
 
 
 @needs.module("hyperscan")
@@ -273,6 +398,17 @@ def test_lines_of_a_log_that_were_picked_for_another_filter_are_tried_with_all_p
     assert line.named == (1,)
     assert new.match(line, NOON) is None  # it is no failure, but it is remembered
     assert new.memory()  # of the connection
+
+
+@needs.module("hyperscan")
+def test_lines_that_were_put_aside_for_another_filter_are_tried_too() -> None:
+    old = make_filter(FILTERS["farewells"])
+    new = make_filter(FILTERS["connections"])  # there a good bye is a failure
+    old.sieve.settle(UTF8)
+    text = b"Aug 14 11:59:30 h sshd[1]: Disconnected by 203.0.113.9\nx\n"
+    (line,) = old.sieve.pick(Block(text))
+    (match,) = matches(new, line)
+    assert str(match.host) == "203.0.113.9"
 
 
 @needs.module("hyperscan")
@@ -311,7 +447,7 @@ def test_lines_whose_date_is_understood_are_told_from_others() -> None:
     for text, (dated, undated) in texts.items():
         before = filter.dating.dated, filter.dating.undated
         for line in filter.sieve.pick(Block(text)):
-            matched(filter, line)
+            matches(filter, line)
         after = filter.dating.dated, filter.dating.undated
         assert (after[0] - before[0], after[1] - before[1]) == (dated, undated)
         filter.dating.sample()

@@ -11,8 +11,10 @@ Source: jail-conf.md section 7.4.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from fail2ban.detect import memory
@@ -76,6 +78,56 @@ class _Connection(NamedTuple):
 _NEW = _Connection()
 
 
+class _Marks:
+    """Of each id that is known a word, for telling at once which lines cannot have any.
+
+    A word is of ASCII letters, digits and "_", and stands between other characters of
+    ASCII; so it is a word of each line that has the id.
+    """
+
+    def __init__(self) -> None:
+        self._words: dict[bytes, int] = {}
+        self._without = 0
+
+    def add(self, id: str) -> None:
+        if word := _mark(id):
+            self._words[word] = self._words.get(word, 0) + 1
+        else:
+            self._without += 1
+
+    def remove(self, id: str) -> None:
+        word = _mark(id)
+        if not word:
+            self._without -= 1
+        elif self._words[word] == 1:
+            del self._words[word]
+        else:
+            self._words[word] -= 1
+
+    def may_be_in(self, line: bytes) -> bool:
+        """Tell whether a line may have one of the ids."""
+        if self._without:
+            return True
+        return not self._words.keys().isdisjoint(line.translate(_SPACED).split())
+
+
+#: Bytes of words, and a space for each other.
+_SPACED = bytes(
+    code if code < 128 and (chr(code).isalnum() or code == ord("_")) else ord(" ")
+    for code in range(256)
+)
+_WORD = re.compile(r"(?<=[^\w\x80-\U0010ffff])\w+(?=[^\w\x80-\U0010ffff])", re.ASCII)
+
+
+@lru_cache(maxsize=2 * SIZE)
+def _mark(id: str) -> bytes:
+    """Return the word that most likely only this id has; none where it has no word."""
+    words = _WORD.findall(id)
+    # The number of a process comes behind its host and name.
+    numbers = [word for word in words if not word.isalpha()]
+    return str((numbers or words or [""])[-1]).encode()
+
+
 class Connections:
     """The connections of one section. Used on one thread at a time.
 
@@ -88,9 +140,19 @@ class Connections:
         self._known: OrderedDict[str, _Connection] = OrderedDict()  # the longest unused first
         self._changed: set[str] = set()  # whose texts are not those of `_texts`
         self._texts: dict[str, str] = {}
+        self._marks = _Marks()
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def may_know(self, line: bytes) -> bool:
+        """Tell whether a line may be of a connection that is known.
+
+        Args:
+            line: in an encoding that keeps ASCII; each word of what the patterns see of
+                it is a word of this.
+        """
+        return bool(self._known) and self._marks.may_be_in(line)
 
     def add(self, groups: Mapping[str, Capture], lines: tuple[str, ...], now: float) -> Outcome:
         """Say what a match comes to, and remember it if it names a connection.
@@ -109,8 +171,7 @@ class Connections:
         if not key or (forgets and before is None):
             return outcome
         if forgets:
-            del self._known[key]
-            self._changed.add(key)
+            self._drop(key)
         else:
             self._remember(key, after, now)
         if not after.users:
@@ -123,11 +184,21 @@ class Connections:
         return known if known and now < known.end else None
 
     def _remember(self, key: str, connection: _Connection, now: float) -> None:
-        self._known[key] = connection
+        self._put(key, connection)
         self._known.move_to_end(key)
-        self._changed.add(key)
         while len(self._known) > SIZE or next(iter(self._known.values())).end <= now:
-            self._changed.add(self._known.popitem(last=False)[0])
+            self._drop(next(iter(self._known)))
+
+    def _put(self, key: str, connection: _Connection) -> None:
+        if key not in self._known:
+            self._marks.add(key)
+        self._known[key] = connection
+        self._changed.add(key)
+
+    def _drop(self, key: str) -> None:
+        del self._known[key]
+        self._marks.remove(key)
+        self._changed.add(key)
 
     def memory(self) -> dict[str, str]:
         """Return what is known, see `Matcher`."""
@@ -143,8 +214,7 @@ class Connections:
         """Know what was known, see `Matcher`."""
         told = (memory.read(self._section, text, _parse) for text in texts.values())
         for key, connection in sorted(filter(None, told), key=lambda one: one[1].end):
-            self._known[key] = connection
-            self._changed.add(key)
+            self._put(key, connection)
 
 
 def _text(key: str, known: _Connection) -> str:

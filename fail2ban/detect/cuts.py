@@ -56,6 +56,42 @@ def _cuts(front: Any, date: Any, back: Any) -> Iterator[Cut]:
         yield Cut.WORDS
 
 
+def keep_words(formats: Iterable[tuple[str, int | str]]) -> bool:
+    """Tell whether each word of what the patterns see is a whole word of the line.
+
+    So it is unless a timestamp may stand right before or behind a letter or a digit.
+
+    Args:
+        formats: as for `common`.
+    """
+    return all(_keeps_words(regex, group) for regex, group in formats)
+
+
+@lru_cache(maxsize=1024)
+def _keeps_words(regex: str, group: int | str) -> bool:
+    nodes = parsed(regex)
+    number = nodes.state.groupdict.get(group, group)
+    for index, (op, value) in enumerate(nodes):
+        if op.name == "SUBPATTERN" and value[0] == number:
+            front, date, back = nodes[:index], value[3], nodes[index + 1 :]
+            return _begins_apart(front, date) and _is_apart(back[:1])
+    return False
+
+
+def _begins_apart(front: Any, date: Any) -> bool:
+    """Tell whether no letter or digit stands right before a date."""
+    if str(front) in _LINE_BEGINS or _is_apart(front[-1:]):
+        return True
+    while len(date) and date[0][0].name == "SUBPATTERN":
+        date = date[0][1][3]
+    return _is_no_word(date[:1]) or str(date[:1]) == _EPOCH_PLACE
+
+
+def _is_apart(nodes: Any) -> bool:
+    """Tell whether these are something between a word and another."""
+    return _is_no_word(nodes) or str(nodes) == f"[{_BOUNDARY}]"
+
+
 def _is_no_word(nodes: Any) -> bool:
     """Tell whether these are a certain character that is not part of a word."""
     return any(op.name == "LITERAL" and value < 128 and not _is_word(value) for op, value in nodes)
@@ -70,6 +106,9 @@ def _ends_word(date: Any, back: Any) -> bool:
 _BEGIN = str(parsed("^")[0])
 #: As `templates` puts it behind a date: after a letter or a digit comes no other.
 _BOUNDARY = str(parsed(r"(?!\B\w)")[0])
+#: As `templates` puts them before a date.
+_LINE_BEGINS = tuple(str(parsed(front)) for front in ("^", r"^\W{0,2}"))
+_EPOCH_PLACE = str(parsed(r"(?:^|(?<=^\[)|(?<=\baudit\())"))
 _TAKE_NOTHING = ("AT", "ASSERT", "ASSERT_NOT")
 
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from fail2ban.errors import Fail2BanError
 from fail2ban.records import NOTHING, Capture, Id, Problem
 
 if TYPE_CHECKING:
+    from fail2ban.detect.prefilter import Named
     from fail2ban.detect.sieve import Sieve
 
 
@@ -32,7 +34,15 @@ class Tally:
 
 
 class Unfinished(Fail2BanError):
-    """There is more to do for a line than others should wait for."""
+    """There is something to do before a line is matched.
+
+    Attributes:
+        first: to be matched before it; None: only others are to have their turn.
+    """
+
+    def __init__(self, first: Line | None = None) -> None:
+        super().__init__()
+        self.first = first
 
 
 class Passage:
@@ -42,12 +52,24 @@ class Passage:
         block: all of them.
         names: whose patterns' numbers `Line.named` are.
         seen: the offset up to which the filter knows the lines' timestamps.
+        aside: lines that matter or not depending on what comes of those before them, in
+            their order. The next line that comes through tells how far it is safe to ask.
+        told: returns the line that ends at an offset as its source knows it, with its time;
+            None: the source knows of no times.
     """
 
-    __slots__ = ("block", "names", "seen")
+    __slots__ = ("aside", "block", "names", "seen", "told")
 
     def __init__(self, block: Block, names: object) -> None:
         self.block, self.names, self.seen = block, names, 0
+        self.aside: deque[Named] = deque()
+        self.told: Callable[[int], Line] | None = None
+
+    def line(self, like: Line, begin: int, end: int, named: tuple[int, ...]) -> Line:
+        """Return one of the lines, from where it begins to where it ends; `like` is another."""
+        if self.told:
+            return self.told(end)._replace(passage=self, end=end, named=named)
+        return like._replace(text=self.block.text(begin, end), end=end, named=named)
 
     def before(self, end: int) -> Iterator[str]:
         """Yield the lines that were passed over before the one that ends at `end`.
@@ -89,7 +111,9 @@ class Line(NamedTuple):
 
     @property
     def closes(self) -> bool:
-        """Whether it is the last of those that were read together."""
+        """Whether it is the last of those that were read together, so that its date matters."""
+        if self.time is not None:
+            return False
         return self.passage is None or self.end == len(self.passage.block.data)
 
 
@@ -136,7 +160,8 @@ class Matcher(Protocol):
             OutOfTime: the patterns take too long for this line; it is given up,
                 and so are lines before it that were searched together with it;
                 else the state is that before it.
-            Unfinished: to be called once more with the same line, before any other.
+            Unfinished: to be called once more with the same line, and before that with
+                `first`, if it says so; with no other.
         """
 
     def when(self, line: str, now: float) -> float | None:

@@ -114,8 +114,10 @@ class Matching:
                 try:
                     if found := match(line, clock()):
                         chunks.matches.append((found, line))
-                except Unfinished:
+                except Unfinished as error:
                     lines.appendleft(line)
+                    if error.first is not None:
+                        lines.appendleft(error.first)
                 except OutOfTime as error:
                     failed.append((line, error))
                 if ticks() >= end:

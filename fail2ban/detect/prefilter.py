@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import re
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: The number that stands for all patterns.
 ANY = -1
+#: Sets of literals of which it is kept what they are needed for.
+MOST_KEPT = 1000
 #: Characters of a pattern that a message shows.
 SHOWN = 100
 
@@ -65,6 +68,8 @@ class Prefilter:
 
     def __init__(self, compiled: Compiled, serves: Serves, needs: Sequence[Need]) -> None:
         self._compiled, self._serves, self._needs = compiled, serves, needs
+        # Most lines that have any of the literals have those of some line before them.
+        self._served = lru_cache(maxsize=MOST_KEPT)(self._serving)
 
     def named(self, block: bytes) -> list[Named]:
         """Return the lines that some pattern may match, in their order.
@@ -98,16 +103,21 @@ class Prefilter:
 
     def _met(self, had: Sequence[int], block: bytes, begin: int, end: int) -> tuple[int, ...]:
         """Return the patterns whose needs a line meets, given which literals it has."""
+        met = [
+            need.numbers
+            for need in self._served(frozenset(had))
+            if not need.texts or _has(block, need.texts, begin, end)
+        ]
+        return met[0] if len(met) == 1 else tuple(sorted(itertools.chain.from_iterable(met)))
+
+    def _serving(self, had: frozenset[int]) -> list[Need]:
+        """Return the needs of whose groups a line has literals."""
         bits: dict[int, int] = {}
         for literal in had:
             for number, bit in self._serves[literal]:
                 bits[number] = bits.get(number, 0) | bit
-        numbers: list[int] = []
-        for number, having in bits.items():
-            need = self._needs[number]
-            if having == need.all and (not need.texts or _has(block, need.texts, begin, end)):
-                numbers += need.numbers
-        return tuple(sorted(numbers)) if len(numbers) > 1 else tuple(numbers)
+        needs = ((self._needs[number], having) for number, having in bits.items())
+        return [need for need, having in needs if having == need.all]
 
 
 def _has(block: bytes, texts: Sequence[bytes], begin: int, end: int) -> bool:

@@ -6,6 +6,10 @@ can match. The sieve lets the others through, each with the numbers of the patte
 that may match; those decide. What is passed over is never decoded, and no object is
 made of it.
 
+Some patterns only matter on a connection that is known, as those of logins that
+succeed, and what is known when a line's turn comes is not known here. Lines that only
+such patterns may match are put aside (`Passage.aside`), for the filter to ask for.
+
 The last line of a block always comes through, if only for its timestamp: so a filter
 that learns from lines learns from each one of a log that is watched, and from one in
 many of a backlog, whether or not there is anything to pass over (promise D1).
@@ -29,13 +33,14 @@ class Sieve:
 
     Args:
         prepare: called before anything is picked, and again for another encoding.
+        aside: the numbers of the patterns that may not matter.
 
     Attributes:
         prefilter: None: all lines come through.
     """
 
-    def __init__(self, prepare: Prepare | None = None) -> None:
-        self._prepare = prepare
+    def __init__(self, prepare: Prepare | None = None, aside: frozenset[int] = frozenset()) -> None:
+        self._prepare, self._aside = prepare, aside
         self.prefilter: Prefilter | None = None
         self._encoding = ""
 
@@ -61,8 +66,12 @@ class Sieve:
         self, block: Block, found: Iterable[Named], live: bool, tally: Tally | None
     ) -> Iterator[Line]:
         passage, text, last = Passage(block, self), block.text, len(block.data)
+        may_wait, wait = self._aside.issuperset, passage.aside.append
         end = 0
         for begin, end, numbers in found:
+            if may_wait(numbers) and end != last:
+                wait((begin, end, numbers))
+                continue
             named = None if ANY in numbers else numbers
             yield Line(text(begin, end), None, "", live, tally, passage, end, named)
         if end != last:

@@ -31,7 +31,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from fail2ban.detect import memory
-from fail2ban.detect.cuts import common
+from fail2ban.detect.cuts import common, keep_words
 from fail2ban.detect.factors import Cut
 from fail2ban.detect.templates import DEFAULTS, Pattern, Template, expand, form_of, means_iso
 from fail2ban.records import Problem, Sourced
@@ -111,6 +111,11 @@ class StampFinder:
     def cut(self) -> Cut:
         """Where in a line a timestamp may be cut out."""
         return common((one.form.regex, one.form.cut) for one in self._order)
+
+    @property
+    def keep_words(self) -> bool:
+        """Whether each word of a line without its timestamp is a whole word of the line."""
+        return keep_words((one.form.regex, one.form.cut) for one in self._order)
 
     @property
     def expects(self) -> bool:

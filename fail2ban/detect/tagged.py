@@ -25,7 +25,7 @@ from fail2ban.detect.encoding import Encoding
 from fail2ban.detect.identity import NoAddress
 from fail2ban.detect.linebuffer import LineBuffer
 from fail2ban.detect.linetimes import LineTimes
-from fail2ban.detect.match import Line, Match, Unfinished
+from fail2ban.detect.match import Line, Match, Passage, Unfinished
 from fail2ban.detect.prefilter import Prefilter, prefilter
 from fail2ban.detect.sieve import Sieve
 from fail2ban.detect.stamps import Stamp, StampFinder
@@ -34,6 +34,9 @@ from fail2ban.errors import ConfigError
 from fail2ban.records import FilterSettings, Problem
 
 log = logging.getLogger(__name__)
+
+#: Lines that were put aside which are looked at before others have their turn.
+MANY = 1000
 
 
 class Hit(NamedTuple):
@@ -128,14 +131,18 @@ class TaggedFilter:
         self._undated: _Undated | None = None
         self._warned = False
         self._cache = cache
-        self.sieve = Sieve(self._prepare)
+        self._farewells = self.patterns.farewells if self.stamps.keep_words else frozenset()
+        self.sieve = Sieve(self._prepare, self._farewells)
 
     def match(self, line: Line, now: float) -> Match | None:
         """Return whom a line blames, see `Matcher`."""
         named = None
-        if line.passage is not None and line.passage.names is self.sieve:
-            named = line.named
-        if named is not None and self._say_nothing(named):
+        if (passage := line.passage) is not None:
+            if passage.aside and passage.aside[0][1] < line.end:
+                raise Unfinished(self._put_aside(passage, line))
+            if passage.names is self.sieve:
+                named = line.named
+        if named is not None and self._says_nothing(named, line.text):
             if line.closes:
                 self._witness(line, now)
             return None
@@ -143,14 +150,29 @@ class TaggedFilter:
             return hit.match if hit.verdict == "failure" else None
         return None
 
-    def _say_nothing(self, named: tuple[int, ...]) -> bool:
-        """Tell whether it makes no difference if some failregex, and no others, match.
-
-        A login that succeeds only matters on a connection that is known.
-        """
+    def _says_nothing(self, named: tuple[int, ...], text: str) -> bool:
+        """Tell whether it makes no difference if some failregex, and no others, match."""
         if not named:
             return True
-        return not self._connections and self.patterns.farewells.issuperset(named)
+        if not self._farewells.issuperset(named):
+            return False
+        return not self._connections.may_know(text.encode(errors="replace"))
+
+    def _put_aside(self, passage: Passage, line: Line) -> Line | None:
+        """Return the first line that was put aside, comes before another, and matters.
+
+        None: there is none, or there are more of them to look at; those that do not
+        matter are dropped.
+        """
+        aside, data, may_know = passage.aside, passage.block.data, self._connections.may_know
+        ours = passage.names is self.sieve
+        for _ in range(MANY):
+            if not aside or aside[0][1] >= line.end:
+                break
+            begin, end, named = aside.popleft()
+            if not ours or may_know(data[begin:end]):
+                return passage.line(line, begin, end, named)
+        return None
 
     def when(self, line: str, now: float) -> float | None:
         """Return what the timestamp of a line says, see `Matcher`."""

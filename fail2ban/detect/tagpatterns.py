@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from fail2ban.detect.groups import Groups, certain, together
 from fail2ban.detect.linebuffer import LineBuffer, Seen, window
-from fail2ban.detect.regextags import compile_tagged, names_somebody
+from fail2ban.detect.regextags import compile_tagged, names_somebody, target
 from fail2ban.errors import ConfigError
 from fail2ban.records import Capture, FilterSettings, Problem, Sourced
 
@@ -60,8 +60,8 @@ class Sight(NamedTuple):
 
 
 def _is_farewell(pattern: Pattern) -> bool:
-    marks = {"mlfgained", "mlfforget"}
-    return marks <= pattern.regex.groupindex.keys() and marks <= certain(pattern.regex)
+    marks = certain(pattern.regex)
+    return "mlfforget" in marks and bool(marks & {"mlfgained", "nofail"})
 
 
 class Patterns:
@@ -71,8 +71,8 @@ class Patterns:
 
     Attributes:
         trying: the pattern that is searched for at the moment, or was last.
-        farewells: the failregex of logins that succeed, and of which nothing need be
-            remembered: they only matter to a connection that is known.
+        farewells: the failregex that are no failures and end a connection, as a login
+            that succeeds: they only matter to a connection that is known.
 
     Raises:
         ConfigError: no failregex is left, or prefregex cannot be used.
@@ -91,11 +91,18 @@ class Patterns:
             if self._names_somebody(pattern)
         )
         self.ignoreregex = self._compile("ignoreregex", settings.ignoreregex)
-        self.farewells = frozenset(
-            number for number, pattern in enumerate(self.failregex) if _is_farewell(pattern)
-        )
+        self.farewells = self._farewells()
         self.problems = tuple(found)
         self._check()
+
+    def _farewells(self) -> frozenset[int]:
+        of_parts = ("mlfid", "tuple")  # such an id does not stand in the line as it is
+        for pattern in (*self.failregex, *([self._prefix] if self._prefix else ())):
+            if any(target(name.lower()) == of_parts for name in pattern.regex.groupindex):
+                return frozenset()
+        return frozenset(
+            number for number, pattern in enumerate(self.failregex) if _is_farewell(pattern)
+        )
 
     def _compile(self, option: str, sources: Iterable[Sourced]) -> tuple[Pattern, ...]:
         section, usedns = self._settings.section, self._settings.usedns
