@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from fail2ban.detect import memory
@@ -69,7 +68,7 @@ class _Connection(NamedTuple):
     """
 
     groups: Mapping[str, Capture] = NOTHING
-    users: frozenset[str] = frozenset()
+    users: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
     pending: bool = False
     end: float = 0.0
@@ -86,17 +85,19 @@ class _Marks:
     """
 
     def __init__(self) -> None:
-        self._words: dict[bytes, int] = {}
+        self._of: dict[str, bytes] = {}
+        self._words: dict[bytes, int] = {}  # how many ids have each
         self._without = 0
 
     def add(self, id: str) -> None:
-        if word := _mark(id):
+        word = self._of[id] = _mark(id)
+        if word:
             self._words[word] = self._words.get(word, 0) + 1
         else:
             self._without += 1
 
     def remove(self, id: str) -> None:
-        word = _mark(id)
+        word = self._of.pop(id)
         if not word:
             self._without -= 1
         elif self._words[word] == 1:
@@ -116,16 +117,18 @@ _SPACED = bytes(
     code if code < 128 and (chr(code).isalnum() or code == ord("_")) else ord(" ")
     for code in range(256)
 )
-_WORD = re.compile(r"(?<=[^\w\x80-\U0010ffff])\w+(?=[^\w\x80-\U0010ffff])", re.ASCII)
+#: A word between other characters of ASCII; one with a digit, the last of them.
+_WORD = re.compile(r"(?<=[\0-/:-@\[-^`{-\x7f])[A-Za-z0-9_]+(?=[\0-/:-@\[-^`{-\x7f])")
 
 
-@lru_cache(maxsize=2 * SIZE)
 def _mark(id: str) -> bytes:
     """Return the word that most likely only this id has; none where it has no word."""
-    words = _WORD.findall(id)
-    # The number of a process comes behind its host and name.
-    numbers = [word for word in words if not word.isalpha()]
-    return str((numbers or words or [""])[-1]).encode()
+    mark = ""
+    for word in _WORD.findall(id):
+        # The number of a process comes behind its host and name.
+        if not mark or not word.isalpha():
+            mark = word
+    return mark.encode()
 
 
 class Connections:
@@ -167,17 +170,16 @@ class Connections:
         """
         key, forgets = str(groups.get("mlfid", "")), bool(groups.get("mlfforget"))
         before = self._recall(key, now)
-        outcome, after = _join(before or _NEW, groups, lines, self._usedns, now)
-        if not key or (forgets and before is None):
-            return outcome
-        if forgets:
-            self._drop(key)
-        else:
-            self._remember(key, after, now)
-        if not after.users:
-            return outcome
-        verdict, together, identity, joined = outcome
-        return Outcome(verdict, together, identity, {**joined, "users": tuple(sorted(after.users))})
+        verdict, together, identity, after = _join(before or _NEW, groups, lines, self._usedns, now)
+        joined = after.groups
+        if key and not (forgets and before is None):
+            if forgets:
+                self._drop(key)
+            else:
+                self._remember(key, after, now)
+            if after.users:
+                joined = {**joined, "users": tuple(sorted(after.users))}
+        return Outcome(verdict, together, identity, joined)
 
     def _recall(self, key: str, now: float) -> _Connection | None:
         known = self._known.get(key)
@@ -231,7 +233,7 @@ def _text(key: str, known: _Connection) -> str:
 def _parse(said: Any) -> tuple[str, _Connection]:
     return memory.text(said["id"]), _Connection(
         memory.captures(said["groups"]),
-        frozenset(memory.texts(said.get("users", []))),
+        tuple(dict.fromkeys(memory.texts(said.get("users", [])))),
         memory.texts(said.get("lines", [])),
         said.get("pending") is True,
         memory.number(said["end"]),
@@ -244,8 +246,11 @@ def _join(
     lines: tuple[str, ...],
     usedns: UseDns,
     now: float,
-) -> tuple[Outcome, _Connection]:
-    """Return what a line and those before it come to, and what is known after it."""
+) -> tuple[Verdict, tuple[str, ...], Identity | None, _Connection]:
+    """Return what a line and those before it come to, and what is known after it.
+
+    The first three are those of an `Outcome`.
+    """
     # What this line names must be right, whatever is known.
     identity = identify(groups, usedns)
     joined = _joined(before.groups, groups)
@@ -261,7 +266,7 @@ def _join(
     together = (*before.lines, *lines)[-MAX_LINES:]
     kept = () if verdict == "failure" else tuple(line[:LENGTH] for line in together)
     after = _Connection(joined, users, kept, verdict == "pending", now + LIFETIME)
-    return Outcome(verdict, together, identity, joined), after
+    return verdict, together, identity, after
 
 
 def _verdict(identity: Identity | None, innocent: bool, connected: bool) -> Verdict:
@@ -293,7 +298,9 @@ def _is_address(name: str, groups: Mapping[str, Capture]) -> bool:
     return bool(text) and (name in ("ip4", "ip6") or parse_address(text) is not None)
 
 
-def _users(before: frozenset[str], groups: Mapping[str, Capture]) -> frozenset[str]:
+def _users(before: tuple[str, ...], groups: Mapping[str, Capture]) -> tuple[str, ...]:
     user = groups.get("user", "")
     text = (user if isinstance(user, str) else " ".join(user))[:LENGTH]
-    return before | {text} if text and len(before) < MAX_USERS else before
+    if not text or text in before or len(before) >= MAX_USERS:
+        return before
+    return (*before, text)

@@ -29,12 +29,15 @@ class Groups:
         # Of names that differ in case only the last in this order counts.
         names = sorted(regex.groupindex)
         self._keys = [name.lower() for name in names]
+        self._as_written = names == self._keys
         self._numbers = [regex.groupindex[name] for name in names]
         self.varied = any(target(key)[1] for key in self._keys)
 
     def of(self, found: re.Match[str]) -> dict[str, str]:
         """Return what a match of the pattern captured, by lower-case name."""
-        texts = found.group(0, *self._numbers)[1:] if self._numbers else ()
+        if self._as_written:
+            return {key: text for key, text in found.groupdict().items() if text is not None}
+        texts = found.group(0, *self._numbers)[1:]
         pairs = zip(self._keys, texts, strict=True)
         return {key: text for key, text in pairs if text is not None}
 

@@ -50,13 +50,15 @@ def identify(groups: Groups, usedns: UseDns) -> Identity | None:
     Raises:
         NoAddress: they name what cannot be one.
     """
-    fid = _text(groups, "fid")
-    text = next((text for name in ADDRESS_GROUPS if (text := _text(groups, name))), "")
+    fid, text = _text(groups, "fid"), ""
+    for name in ADDRESS_GROUPS:
+        if name in groups and (text := _text(groups, name)):
+            break
     host = _host(text, _text(groups, "cidr"), usedns) if text else None
     if host is None:
         return Identity(_id(fid)) if fid else None
     other = _id(fid) if fid and fid != text else host
-    return Identity(host, _is_name(host, usedns), None if other == host else other)
+    return Identity(host, _is_name(host, usedns), None if other is host or other == host else other)
 
 
 def _text(groups: Groups, name: str) -> str:

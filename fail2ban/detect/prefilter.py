@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import json
 import logging
 import re
@@ -86,29 +85,25 @@ class Prefilter:
         self._compiled.scan(block, report)
         # In one line there is no order of what ends at the same place.
         places.sort()
+        places.append((len(block) + 1, -1))  # behind the last line, so that it is dealt with
         named: list[Named] = []
         begin = end = 0
         had: list[int] = []
         for place, literal in places:
-            if place > end:
-                if had and (numbers := self._met(had, block, begin, end)):
-                    named.append((begin, end, numbers))
-                begin = block.rfind(b"\n", end, place) + 1 or end
-                end = block.find(b"\n", place) + 1 or len(block)
-                had = []
-            had.append(literal)
-        if had and (numbers := self._met(had, block, begin, end)):
-            named.append((begin, end, numbers))
+            if place <= end:
+                had.append(literal)
+                continue
+            numbers: tuple[int, ...] = ()
+            for need in self._served(frozenset(had)):
+                if _has(block, need.texts, begin, end):
+                    numbers += need.numbers
+            if numbers:
+                ascending = tuple(sorted(numbers)) if len(numbers) > 1 else numbers
+                named.append((begin, end, ascending))
+            begin = block.rfind(b"\n", end, place) + 1 or end
+            end = block.find(b"\n", place) + 1 or len(block)
+            had = [literal]
         return named
-
-    def _met(self, had: Sequence[int], block: bytes, begin: int, end: int) -> tuple[int, ...]:
-        """Return the patterns whose needs a line meets, given which literals it has."""
-        met = [
-            need.numbers
-            for need in self._served(frozenset(had))
-            if not need.texts or _has(block, need.texts, begin, end)
-        ]
-        return met[0] if len(met) == 1 else tuple(sorted(itertools.chain.from_iterable(met)))
 
     def _serving(self, had: frozenset[int]) -> list[Need]:
         """Return the needs of whose groups a line has literals."""

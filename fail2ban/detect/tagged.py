@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVarTuple
 
 from fail2ban.detect import memory
 from fail2ban.detect.budget import Allowance, OutOfTime, limited
@@ -68,8 +68,10 @@ class Examination(NamedTuple):
     hits: tuple[Hit, ...] = ()
 
 
+#: How a line is looked at.
+Args = TypeVarTuple("Args")
 #: Finds out about a line what changes nothing that lasts.
-_Look = Callable[[Line, float], tuple[Stamp | None, Sight]]
+_Look = Callable[[Line, float, *Args], tuple[Stamp | None, Sight]]
 #: What a failregex comes to on a line that its log has surely written.
 _TELLING: tuple[Verdict, ...] = ("failure", "pending")
 
@@ -146,9 +148,13 @@ class TaggedFilter:
             if line.closes:
                 self._witness(line, now)
             return None
-        for hit in self.examine(line, now, every=False, named=named).hits:
-            return hit.match if hit.verdict == "failure" else None
-        return None
+        stamp, sight = self._take_in(line, now, False, named)
+        outcome = (
+            self._outcome(self._connections, sight.found[0], sight, now) if sight.found else None
+        )
+        verdict = outcome.verdict if outcome else "nobody"
+        self._learn(line, stamp, verdict, now)
+        return self._match(outcome, line, stamp, now) if outcome and verdict == "failure" else None
 
     def _says_nothing(self, named: tuple[int, ...], text: str) -> bool:
         """Tell whether it makes no difference if some failregex, and no others, match."""
@@ -233,25 +239,29 @@ class TaggedFilter:
             OutOfTime: see `Matcher`; says which pattern took too long.
             Unfinished: see `Matcher`; only for a line of a `Passage`.
         """
+        stamp, sight = self._take_in(line, now, every, named)
+        hits = tuple(self._hits(line, stamp, sight, now))
+        self._learn(line, stamp, hits[0].verdict if hits else "nobody", now)
+        return Examination(stamp, sight, hits)
 
-        def look(line: Line, now: float) -> tuple[Stamp | None, Sight]:
-            return self._look(line, now, every, named)
-
-        stamp, sight = self._seen(line, now, look)
+    def _take_in(
+        self, line: Line, now: float, every: bool, named: Sequence[int] | None
+    ) -> tuple[Stamp | None, Sight]:
+        """Find out what a line says, and take note of it; what it comes to is not asked."""
+        stamp, sight = self._seen(line, now, self._look, every, named)
         self._note(line, stamp, now)
         if sight.reached:
             self._buffer.keep(sight.others)
-        hits = self._hits(line, stamp, sight, now) if sight.found else ()
-        if stamp and (line.closes or any(hit.verdict in _TELLING for hit in hits)):
-            self.stamps.learn(stamp, now)
-        return Examination(stamp, sight, hits)
+        return stamp, sight
 
-    def _seen(self, line: Line, now: float, look: _Look) -> tuple[Stamp | None, Sight]:
+    def _seen(
+        self, line: Line, now: float, look: _Look[*Args], *how: *Args
+    ) -> tuple[Stamp | None, Sight]:
         """Return what `look` finds out about a line once those before it are known."""
         if self._undated is None or self._undated.line is not line:
             self.patterns.trying = None
             try:
-                stamp, sight = limited(self._allowance.seconds, look, line, now)
+                stamp, sight = limited(self._allowance.seconds, look, line, now, *how)
             except OutOfTime as error:
                 self._allowance.exceeded()
                 self._buffer.keep(())
@@ -277,7 +287,11 @@ class TaggedFilter:
         """Take note of the timestamp of a line that no pattern matches."""
         stamp, _ = self._seen(line, now, self._glance)
         self._note(line, stamp, now)
-        if stamp:
+        self._learn(line, stamp, "nobody", now)
+
+    def _learn(self, line: Line, stamp: Stamp | None, verdict: Verdict, now: float) -> None:
+        """Learn from the timestamp of a line that its log has surely written, or the last."""
+        if stamp and (verdict in _TELLING or line.closes):
             self.stamps.learn(stamp, now)
 
     def _glance(self, line: Line, now: float) -> tuple[Stamp | None, Sight]:
@@ -322,29 +336,28 @@ class TaggedFilter:
             return f"[{self._section}] {option} at {origin} takes too long for a line"
         return f"[{self._section}] looking for the timestamp of a line takes too long"
 
-    def _hits(self, line: Line, stamp: Stamp | None, sight: Sight, now: float) -> tuple[Hit, ...]:
+    def _hits(self, line: Line, stamp: Stamp | None, sight: Sight, now: float) -> Iterator[Hit]:
         """Judge what matched; only the first changes what is known of connections."""
-        hits = [self._hit(self._connections, sight.found[0], line, stamp, sight, now)]
-        for found in sight.found[1:]:
-            hits.append(self._hit(Connections(self._usedns), found, line, stamp, sight, now))
-        return tuple(hits)
+        connections = self._connections
+        for found in sight.found:
+            outcome = self._outcome(connections, found, sight, now)
+            if outcome is None:
+                yield Hit(found.number, "nobody", None)
+            else:
+                match = self._match(outcome, line, stamp, now)
+                yield Hit(found.number, outcome.verdict, match)
+            connections = Connections(self._usedns)
 
-    def _hit(
-        self,
-        connections: Connections,
-        found: Found,
-        line: Line,
-        stamp: Stamp | None,
-        sight: Sight,
-        now: float,
-    ) -> Hit:
+    def _outcome(
+        self, connections: Connections, found: Found, sight: Sight, now: float
+    ) -> Outcome | None:
+        """Return what a match comes to; None where what it names cannot be an address."""
         lines = tuple([line.shown for line in sight.taken])
         try:
-            outcome = connections.add(self.patterns.captured(sight.prefix, found), lines, now)
+            return connections.add(self.patterns.captured(sight.prefix, found), lines, now)
         except NoAddress as error:
             self._warn_of(error, found)
-            return Hit(found.number, "nobody", None)
-        return Hit(found.number, outcome.verdict, self._match(outcome, line, stamp, now))
+            return None
 
     def _warn_of(self, error: NoAddress, found: Found) -> None:
         if not self._warned:

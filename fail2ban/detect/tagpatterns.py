@@ -85,6 +85,7 @@ class Patterns:
         self._settings, self._report = settings, found.append
         prefix = self._compile("prefregex", [settings.prefregex] if settings.prefregex else [])
         self._prefix = prefix[0] if prefix else None
+        self._has_content = bool(prefix) and "content" in prefix[0].regex.groupindex
         self.failregex = tuple(
             pattern
             for pattern in self._compile("failregex", settings.failregex)
@@ -164,7 +165,7 @@ class Patterns:
             every: try all failregex, not only until one matches.
             named: the failregex that may match, in order; None: any may.
         """
-        if 0 < len(self.ignoreregex) < len(self.failregex) - 2:
+        if self.ignoreregex and len(self.ignoreregex) < len(self.failregex) - 2:
             # They are fewer, so asking them first is cheap.
             if (number := self._ignoring(f"{text}\n")) is not None:
                 return Sight(text, ignored=number)
@@ -173,7 +174,7 @@ class Patterns:
             prefix = self._search(self._prefix, f"{text}\n")
             if not prefix:
                 return Sight(text)
-            text = prefix.groupdict().get("content") or text
+            text = (prefix["content"] if self._has_content else "") or text
         numbers = range(len(self.failregex)) if named is None else named
         return self._fail(prefix, Seen(text, shown), buffer, every, numbers)
 
@@ -209,8 +210,9 @@ class Patterns:
             if len(found) > 1:
                 continue
             taken, others = view.split(match)
-            if (ignored := self._ignoring(window(*taken).text)) is not None:
-                return Sight(view.text, prefix, True, ignored, (), taken, others)
+            if self.ignoreregex:
+                if (ignored := self._ignoring(window(*taken).text)) is not None:
+                    return Sight(view.text, prefix, True, ignored, (), taken, others)
             if not every:
                 break
             if self._multiline:
