@@ -159,6 +159,17 @@ def test_the_answer_for_a_line_does_not_depend_on_earlier_lines(texts):
         assert seasoned.find(line, NOON) == UsualDates().find(line, NOON)
 
 
+PARTS = st.sampled_from([part for text, _ in USUAL for part in re.split(r"\b", text) if part])
+
+
+@untimed
+@given(st.lists(PARTS | st.sampled_from(" :-[x"), max_size=30).map("".join))
+def test_a_text_that_is_found_is_the_one_that_is_read(line):
+    dates = UsualDates()
+    found, read = dates._search(line), dates._regex.search(line)
+    assert (found and found.span()) == (read and read.span())
+
+
 @untimed
 @given(st.text(max_size=120), st.floats(0, 4e9))
 def test_no_text_makes_the_search_fail(text, now):
@@ -270,7 +281,7 @@ def test_more_texts_than_are_remembered_are_all_converted():
     for offset in range(1000):
         text = time.strftime("%b %d %H:%M:%S", time.localtime(JAN_23 + offset))
         assert dates.find(text, NOON) == JAN_23 + offset
-        assert len(dates._cache._moments) <= 256
+        assert len(dates._moments._moments) <= 256
 
 
 # timeregex and timepattern -------------------------------------------------------------------

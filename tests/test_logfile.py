@@ -6,7 +6,11 @@ from __future__ import annotations
 import gzip
 import logging
 import os
+import platform
 import shutil
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -653,6 +657,51 @@ def test_a_read_error_is_reported_once_and_costs_no_line(
     )
     assert follower.poll() == ["two"]
     follower.logs.close()
+
+
+@pytest.mark.parametrize("reads", [0, 1])
+def test_a_truncation_in_the_middle_of_a_read_costs_no_line(
+    follower: Follower, monkeypatch: pytest.MonkeyPatch, reads: int
+) -> None:
+    follower.write("log", b"".join(map(long_line, range(4))))
+    follower.poll()
+    follower.write("log", long_line(4))
+    pread, left = os.pread, iter([*[False] * reads, True])
+
+    def interrupted(fd: int, size: int, offset: int) -> bytes:
+        if next(left, False):
+            copytruncate(follower)
+            follower.write("log", b"".join(map(long_line, range(5, 15))))
+        return pread(fd, size, offset)
+
+    monkeypatch.setattr("os.pread", interrupted)
+    expected = [long_line(number).decode().rstrip() for number in range(4, 15)]
+    assert follower.poll() + follower.poll(PATIENCE) == expected
+
+
+#: Reads a log to its end, and prints for each chunk how often the kernel had to find memory.
+_FAULTS = """
+    import resource, sys
+    from fail2ban.detect.copies import CHUNK
+    from fail2ban.detect.logfile import LogFile
+    log, chunks = LogFile(sys.argv[1], 0.0), 0
+    begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for block in log.poll(0.0, share=10_000):
+        chunks += 1
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin
+    print(chunks, faults / chunks)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others manage memory otherwise")
+def test_the_memory_of_a_chunk_is_used_for_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"".join(map(long_line, range(200_000))))
+    measure = [sys.executable, "-c", textwrap.dedent(_FAULTS), str(path)]
+    done = subprocess.run(measure, capture_output=True, text=True, check=True)
+    chunks, faults = done.stdout.split()
+    assert int(chunks) > 40
+    assert float(faults) < 32  # a chunk has 64 pages, and there are several copies of it
 
 
 # Changing what is followed ------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import weakref
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -127,6 +128,15 @@ def test_ids_are_counted_whoever_is_to_blame() -> None:
     ticket = tracker.add(other, NOW)
     assert ticket is not None
     assert (ticket.id, ticket.fid, ticket.ip) == ("session", "session", ip_address("192.0.2.2"))
+
+
+def test_an_address_is_kept_as_a_number_also_while_it_waits_to_be_saved() -> None:
+    tracker, ip = Tracker(5, 600), ip_address("192.0.2.1")
+    tracker.add(Failure("SSH", ip, NOW, ("x",)), NOW)
+    object = weakref.ref(ip)
+    del ip
+    assert object() is None
+    assert list(tracker.changed()) == [ip_address("192.0.2.1")]
 
 
 def test_network_is_not_the_address_it_begins_with() -> None:

@@ -56,7 +56,7 @@ class Tracker:
         self.capacity = capacity
         # Kept in the order of the last failure: the first is the oldest.
         self._suspicions: dict[Key, Suspicion] = {}
-        self._changed: dict[Key, Id] = {}
+        self._changed: set[Key] = set()
         self._lock = threading.Lock()
         self.limit(maxretry, findtime, maxmatches)
 
@@ -84,10 +84,9 @@ class Tracker:
             if time < begin:
                 self.stale += 1
                 return None
-            id = failure.ip if failure.fid is None else failure.fid
-            who = key(id)
+            who = key(failure.ip if failure.fid is None else failure.fid)
             old = self._suspicions.pop(who, ())
-            self._changed[who] = id
+            self._changed.add(who)
             found = suspicion.more(old, time, begin, self._kept(old, failure.lines), most, attempts)
             if len(found) >= 2 * self._maxretry:
                 text = suspicion.text_of(failure.lines, most, LINE_LENGTH)
@@ -121,7 +120,7 @@ class Tracker:
                 # a ticket, also if the limit is lower now.
                 found, who = suspicion.read(suspect, begin, now), key(id)
                 if not found:
-                    self._changed[who] = id
+                    self._changed.add(who)
                 elif who not in self._suspicions:
                     self._suspicions[who] = found
             self._make_room(begin)
@@ -129,14 +128,13 @@ class Tracker:
     def touch(self, ids: Iterable[Id] | None = None) -> None:
         """Take some ids, or all that are watched, for changed."""
         with self._lock:
-            who = map(id_of, self._suspicions) if ids is None else ids
-            self._changed |= {key(id): id for id in who}
+            self._changed.update(self._suspicions if ids is None else map(key, ids))
 
     def changed(self) -> dict[Id, Suspect | None]:
         """Return what is remembered of those that have changed since the last call."""
         with self._lock:
-            changed, self._changed = self._changed, {}
-            return {id: self._stored(who) for who, id in changed.items()}
+            changed, self._changed = self._changed, set()
+            return {id_of(who): self._stored(who) for who in changed}
 
     # Memory --------------------------------------------------------------------
 
@@ -171,7 +169,7 @@ class Tracker:
 
     def _drop(self, who: Key) -> None:
         del self._suspicions[who]
-        self._changed[who] = id_of(who)
+        self._changed.add(who)
 
     def _stored(self, who: Key) -> Suspect | None:
         found = self._suspicions.get(who)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import locale as system_locale
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from fail2ban.detect import dates
 from fail2ban.detect.budget import Allowance, OutOfTime, limited
@@ -53,6 +53,7 @@ class Filter:
         self.dating = Dating()
         self._allowance = Allowance()
         self._failregex = compile_failregex(settings.failregex, section, report)
+        self._numbers = tuple(range(len(self._failregex)))
         self._ignoreregex = _compile_all(settings.ignoreregex, section, "ignoreregex", report)
         self._dates = _dates(settings, locale, report)
         if not settings.failregex:
@@ -67,21 +68,18 @@ class Filter:
 
     def match(self, line: Line, now: float) -> Match | None:
         """Return whom a line blames, see `Matcher`."""
-        tried: Sequence[Failregex] = self._failregex
-        if line.named is not None and line.passage and line.passage.names is self.sieve:
-            if not line.named:
+        numbers, named = self._numbers, line.named
+        if named is not None and line.passage and line.passage.names is self.sieve:
+            if not named:
                 return None
-            tried = [self._failregex[number] for number in line.named]
+            numbers = named
         try:
-            found = limited(self._allowance.seconds, self._match, tried, line, now)
+            found = limited(self._allowance.seconds, self._match, numbers, line, now)
         except OutOfTime:
             self._allowance.exceeded()
             raise
         if found:
-            self.dating.dated += found.time is not None
-            self.dating.undated += found.time is None
-            if line.time is None and found.time is not None and line.live:
-                self.dating.offset = now - found.time
+            self._note(line, found.time, now)
         return found
 
     def when(self, line: str, now: float) -> float | None:
@@ -104,22 +102,36 @@ class Filter:
         patterns = [one.regex for one in self._failregex]
         return prefilter(patterns, Cut.NOTHING, encoding, cache=self._cache)
 
-    def _match(self, tried: Iterable[Failregex], line: Line, now: float) -> Match | None:
-        for failregex in tried:
-            if found := failregex.regex.search(line.text):
+    def _match(self, numbers: Iterable[int], line: Line, now: float) -> Match | None:
+        text = line.text
+        for number in numbers:
+            failregex = self._failregex[number]
+            if found := failregex.regex.search(text):
                 return self._judge(failregex, found, line, now)
         return None
 
     def _judge(
         self, failregex: Failregex, found: re.Match[str], line: Line, now: float
     ) -> Match | None:
-        if any(ignoreregex.search(line.text) for ignoreregex in self._ignoreregex):
-            return None
+        text, time = line.text, line.time
+        for ignoreregex in self._ignoreregex:
+            if ignoreregex.search(text):
+                return None
         host = failregex.host(found)
         if host is None:
             return None
-        time = self._dates.find(line.text, now) if line.time is None else line.time
-        return Match(host, time, (line.stamp + line.text,), is_name=isinstance(host, str))
+        if time is None:
+            time = self._dates.find(text, now)
+        return Match(host, time, (line.stamp + text,), isinstance(host, str))
+
+    def _note(self, line: Line, time: float | None, now: float) -> None:
+        """Notice when a line says that it was written."""
+        if time is None:
+            self.dating.undated += 1
+            return
+        self.dating.dated += 1
+        if line.time is None and line.live:
+            self.dating.offset = now - time
 
 
 def _compile_all(

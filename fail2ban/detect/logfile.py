@@ -32,6 +32,11 @@ from fail2ban.detect.track import Track
 
 log = logging.getLogger(__name__)
 
+# The C library gives the memory of a chunk back to the kernel, which clears the same pages
+# for the next one: that takes as long as all else that is done with innocent lines. Once a
+# larger piece has come and gone it keeps as much (mallopt(3), "dynamic mmap threshold").
+bytes(4 * CHUNK)
+
 #: Chunks of one file that one poll reads: a backlog delays no other log, and what
 #: has been read so far comes into force.
 SHARE = 4
@@ -137,8 +142,10 @@ class LogFile:
         # The time comes first: it must not be that of a later truncation.
         written = os.fstat(self.fd).st_mtime_ns
         here = self.track.here
-        data = os.pread(self.fd, len(here.tail) + CHUNK, here.offset - len(here.tail))
-        return (data[len(here.tail) :], written) if data.startswith(here.tail) else None
+        data = os.pread(self.fd, CHUNK, here.offset)
+        # Afterwards: what was there before a truncation is no worse for it.
+        tail = os.pread(self.fd, len(here.tail), here.offset - len(here.tail))
+        return (data, written) if tail == here.tail else None
 
     def _start_over(self, recovery: Recovery) -> None:
         """Go to the start of the truncated file."""

@@ -55,15 +55,15 @@ class Position:
         tail = (self.tail + data[-TAIL_SIZE:])[-TAIL_SIZE:]
         return Position(self.offset + len(data), head, tail, written)
 
-    def before(self, half: int, tail: bytes) -> Position:
+    def before(self, half: int, data: bytes) -> Position:
         """Return the position so many bytes back.
 
         Args:
-            tail: the bytes before this one, as many as are known.
+            data: the bytes before this one, as many as are known.
         """
-        return Position(
-            self.offset - half, self.head, tail[: len(tail) - half][-TAIL_SIZE:], self.written
-        )
+        end = len(data) - half
+        tail = data[max(0, end - TAIL_SIZE) : end]
+        return Position(self.offset - half, self.head, tail, self.written)
 
     def is_in(self, fd: int) -> bool:
         """Tell whether a file holds the text that is known up to here, be it ever so little.

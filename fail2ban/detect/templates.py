@@ -258,8 +258,10 @@ class Template:
         groups = self.form.groups
         if not groups:
             return None
-        key = found.group(*groups)
-        return self._moments.get(key, now, lambda: self._read(key, now, zone))
+        key, known = found.group(*groups), self._moments.known(now)
+        if key not in known:
+            known[key] = self._read(key, now, zone)
+        return known[key]
 
     def _read(self, key: str | tuple[str | None, ...], now: float, zone: int | None) -> float:
         texts = (key,) if isinstance(key, str) else key

@@ -11,7 +11,7 @@ import logging
 
 from fail2ban.detect.encoding import UTF8, Encoding
 from fail2ban.detect.lines import LINE_LIMIT, Block, LineSplitter
-from fail2ban.detect.position import Position
+from fail2ban.detect.position import TAIL_SIZE, Position
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +59,15 @@ class Track:
             path: of the file, for log messages.
             now: the caller's clock, in seconds.
         """
-        tail, lines = self.here.tail + data, self.lines
+        before, lines = self.here.tail, self.lines
         self.here = self.here.after(data, written)
         if not lines.encoding.is_settled:
             lines.encoding = lines.encoding.settle(self.here.head)
         overlong, undecodable = lines.overlong, lines.undecodable
         block = lines.feed(data)
         if lines.unended <= len(data):
-            self.begun = self.here.before(lines.unended, tail)
+            known = data if lines.unended + TAIL_SIZE <= len(data) else before + data
+            self.begun = self.here.before(lines.unended, known)
         if overlong == 0 and lines.overlong:
             log.warning(
                 "%s: a line is longer than %d bytes; what exceeds that is left out of"
