@@ -76,7 +76,7 @@ def theirs(peer: Peer, site: Site) -> Iterator[Say]:
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:
         try:
-            wait_until(lambda: say("ping") == ("Server replied: pong\n", 0))
+            wait_until(lambda: say("ping") == PONG)
             yield say
         finally:
             server.terminate()
@@ -90,6 +90,7 @@ def plain(site: Site, line: str, said: tuple[str, int]) -> tuple[str, int]:
     return text.replace(f"{site.root}/theirs/", "ROOT/").replace(f"{site.root}/", "ROOT/"), status
 
 
+PONG = ("Server replied: pong\n", 0)
 #: How often two answers are compared before they count as different.
 LOOKS = 15
 
@@ -328,6 +329,7 @@ def test_peers_client_says_the_same_of_our_server_as_of_its_own(
         )
 
     with site.running():
+        wait_until(lambda: ours("ping") == PONG)  # it runs before it answers
         for line in DIALOGUE.splitlines():
             one, other = answers(line)
             for _ in range(LOOKS if line.startswith(("get", "status", "banned")) else 0):
