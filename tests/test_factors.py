@@ -70,6 +70,11 @@ def test_what_says_more_is_looked_for_rather_than_what_every_line_has() -> None:
     assert looked_for(" user .* from .* realm") == [{" realm"}]
 
 
+def test_a_text_is_looked_for_rather_than_a_choice_that_says_hardly_more() -> None:
+    assert looked_for(r"^Failed (?:password|keyboard-interactive) for") == [{"Failed "}]
+    assert looked_for(r"^x y (?:refused|dropped)") == [{"refused", "dropped"}]
+
+
 def test_case_is_ignored_only_where_the_pattern_ignores_it() -> None:
     assert looked_for("(?i)Failed") == [{"FAILED/i"}]
     assert looked_for("Denied(?i: by)") == [{"Denied "}]

@@ -377,7 +377,10 @@ def _weight(chain: Chain) -> int:
 def _term_weight(term: Text | Choice) -> int:
     if isinstance(term, Text):
         return _telling(_literal(term).text)
-    return min(map(_weight, term.arms)) if _arms(term) <= MOST_ARMS else 0
+    if _arms(term) > MOST_ARMS or (least := min(map(_weight, term.arms))) < LEAST:
+        return 0
+    # Any of several is in more lines than one that says as much.
+    return max(LEAST, least - 1)
 
 
 def _telling(text: str) -> int:
