@@ -34,9 +34,13 @@ def key_of(id: str) -> str:
     return CONNECTION + digest.hexdigest()
 
 
+#: `json.dumps` would make one for each text.
+_encoder = json.JSONEncoder(separators=(",", ":"))
+
+
 def dumped(value: object) -> str:
     """Return plain data as a text."""
-    return json.dumps(value, separators=(",", ":"))
+    return _encoder.encode(value)
 
 
 def read(section: str, text: str, use: Callable[[Any], T]) -> T | None:
