@@ -45,7 +45,9 @@ def cut_of(*datepatterns: str) -> Cut:
         ("%Y-%m-%d>", Cut.ANYWHERE),
         ("%Y-%m-%d**", Cut.ANYWHERE),
         ("{UNB}%Y-%m-%d", Cut.ANYWHERE),
-        (r"^[^\[]*\[({DATE})", Cut.WORDS),
+        (r"^[^\[]*\[({DATE})", Cut.BRACKET),
+        (r"\[({DATE})", Cut.BRACKET),
+        (r"^[^\[]*(\[{DATE}\])", Cut.ANYWHERE),
         (r"^[^\[]*({DATE}),", Cut.WORDS),
         (r"^x(%Y)y", Cut.FRONT),
         (r"^xxx(%Y)y", Cut.ANYWHERE),
@@ -59,6 +61,8 @@ def test_the_form_of_a_datepattern_says_where_it_is_cut_out(datepattern: str, cu
 
 def test_several_formats_have_in_common_what_holds_for_all() -> None:
     assert cut_of("^%Y-%m-%d", "{^LN-BEG}%Y-%m-%d") is Cut.FRONT
+    assert cut_of(r"^[^\[]*\[({DATE})", "{^LN-BEG}") is Cut.BRACKET
+    assert cut_of(r"^[^\[]*\[({DATE})", "{DATE}") is Cut.WORDS
     assert cut_of("{^LN-BEG}%Y-%m-%d>", "%Y-%m-%d") is Cut.ANYWHERE
     assert common([]) is Cut.NOTHING
 
@@ -82,6 +86,8 @@ def test_no_timestamp_is_cut_out_where_none_was_expected(
             assert start in (0, end)
         if Cut.FRONT in allowed:
             assert start <= 2
+        if Cut.BRACKET in allowed:
+            assert start <= 2 or start == end or line[start - 1] == "["
         if Cut.WORDS in allowed:
             inside = re.search(r"\w\Z", line[:start]) and re.match(r"\w", line[end:])
             assert not inside, (pattern.text, line)

@@ -115,6 +115,13 @@ def test_a_cut_between_words_leaves_the_words() -> None:
     assert needs("Failed password: x1_y", Cut.WORDS).texts == ("Failed", "password", "x1_y")
 
 
+def test_a_cut_behind_a_bracket_leaves_what_has_none() -> None:
+    found = needs(r'^.* - \S+ \[\] "GET /x', Cut.BRACKET)
+    assert found.texts == ('] "GET /x',)
+    assert needs(r"xyabc[\[x]def", Cut.BRACKET).texts == ("abc", "def")
+    assert needs("^abcde", Cut.BRACKET).texts == needs("^abcde", Cut.FRONT).texts
+
+
 def test_a_cut_anywhere_leaves_a_half() -> None:
     assert looked_for("authentication", Cut.ANYWHERE) == [{"authenti", "ication"}]
 

@@ -262,6 +262,7 @@ SETS = {
     ".": "ab ",
     r"\w": "wÄ_",
     "[a-c]": "abc",
+    r"[\[x]": "[x",
 }
 ANCHORS = ["^", "$", r"\b", r"\B", r"\A", r"\Z", "(?=[a-z ])", "(?!Q)", "(?<!Q)", r"(?<=\w)", "\n?"]
 QUANTIFIERS = {"?": 0, "*": 0, "+": 1, "{2}": 2, "{1,2}": 1, "{0,3}": 0, "{3,}": 3}
@@ -376,7 +377,7 @@ def case(seed: int) -> Case | None:
     return Case(patterns, texts, prefix)
 
 
-NOISE = ["", " ", "a", "Failed ", "é", "x: ", "\u212a", "Nov"]
+NOISE = ["", " ", "[", "a", "Failed ", "é", "x: ", "\u212a", "Nov"]
 BYTES = [b"", b"", b"", b"\xff", b"\xe2\x82", b"\xc5\xbf", b"\0"]
 STAMPS = ["Nov 22 05:00:00", "2026-11-22T05:00:00Z", "", "<x>", "1700000000"]
 ENCODINGS = ["utf-8", "utf-8", "latin-1", "iso8859-9", "cp1252", "ascii"]
@@ -384,16 +385,17 @@ ENCODINGS = ["utf-8", "utf-8", "latin-1", "iso8859-9", "cp1252", "ascii"]
 
 def places(text: str, cut: Cut) -> list[int]:
     """Return where a timestamp may have been."""
-    if cut is Cut.NOTHING:
-        return []
-    every = range(min(2, len(text)) + 1 if cut is Cut.FRONT else len(text) + 1)
-    return [
-        at
-        for at in every
-        if cut is not Cut.WORDS
-        or not re.match(r"\w", text[at:])
-        or (not re.search(r"\w\Z", text[:at]))
-    ]
+    return [at for at in range(len(text) + 1) if may_stand(text[:at], text[at:], cut)]
+
+
+def may_stand(before: str, after: str, cut: Cut) -> bool:
+    if cut is Cut.FRONT:
+        return len(before) <= 2
+    if cut is Cut.BRACKET:
+        return len(before) <= 2 or before.endswith("[")
+    if cut is Cut.WORDS:
+        return not (re.search(r"\w\Z", before) and re.match(r"\w", after))
+    return cut is Cut.ANYWHERE
 
 
 def shown(chance: random.Random, text: str, cut: Cut, encoding: Encoding) -> tuple[bytes, str]:

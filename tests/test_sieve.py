@@ -195,6 +195,12 @@ FILTERS = {
         datepattern=sourced("{UNB}%b %d %H:%M:%S**"),
     ),
     "no dates expected": tagged(*CONNECTED, datepattern=sourced("{^LN-BEG}", "{NONE}")),
+    "dates in brackets": tagged(
+        r"^h \[\] Failed \S+ for \S+ from <HOST>",
+        r"\[\] refused <HOST>",
+        r"^h? ?refused <HOST>",
+        datepattern=sourced(r"^[^\[]*\[({DATE})", "{^LN-BEG}"),
+    ),
     "ambiguous dates": tagged(r"Failed \S+ for \S+ from <HOST>", r"\[\] refused <HOST>"),
     "ignoring": tagged(
         r"from <HOST>", "refused <HOST>", r"by <HOST>", "x", ignoreregex=sourced("root")

@@ -14,7 +14,7 @@ from typing import Any
 from fail2ban.detect.factors import FRONT, Cut, parsed
 
 #: From the most that can be said to the least.
-_ORDER = (Cut.NOTHING, Cut.FRONT, Cut.WORDS, Cut.ANYWHERE)
+_ORDER = (Cut.NOTHING, Cut.FRONT, Cut.BRACKET, Cut.WORDS, Cut.ANYWHERE)
 
 
 def common(formats: Iterable[tuple[str, int | str]]) -> Cut:
@@ -49,9 +49,11 @@ def _cuts(front: Any, date: Any, back: Any) -> Iterator[Cut]:
     if len(front) and str(front[0]) == _BEGIN:
         most = front.getwidth()[1]
     if most <= FRONT:
-        yield Cut.FRONT
+        yield from (Cut.FRONT, Cut.BRACKET)
+    if str(front[-1:]) == _BRACKET:
+        yield Cut.BRACKET
     if not most or not date.getwidth()[1]:
-        yield from (Cut.NOTHING, Cut.FRONT, Cut.WORDS)
+        yield from _ORDER
     elif _is_no_word(front[-1:]) or _is_no_word(back[:1]) or _ends_word(date, back):
         yield Cut.WORDS
 
@@ -103,7 +105,7 @@ def _ends_word(date: Any, back: Any) -> bool:
     return ends and len(back) > 0 and str(back[0]) == _BOUNDARY
 
 
-_BEGIN = str(parsed("^")[0])
+_BEGIN, _BRACKET = str(parsed("^")[0]), str(parsed(r"\["))
 #: As `templates` puts it behind a date: after a letter or a digit comes no other.
 _BOUNDARY = str(parsed(r"(?!\B\w)")[0])
 #: As `templates` puts them before a date.

@@ -35,7 +35,7 @@ LEAST = 3
 _ENOUGH = 6
 #: How many texts are checked at most where what is looked for was found.
 _MOST_TEXTS = 8
-#: Words that are in every other line of some log, and so say half as much.
+#: Words that are in every other line of some log, and so say hardly anything.
 _COMMON = frozenset(
     "and client closed connection error failed for from get host http https info login message"
     " password port post request root server session ssh ssh2 sshd the user with".split()
@@ -53,6 +53,8 @@ class Cut(enum.Enum):
     Attributes:
         NOTHING: nowhere, or only at the very beginning of the line.
         FRONT: behind at most two characters.
+        BRACKET: behind at most two characters, or right behind a "[", as web servers
+            write it.
         WORDS: anywhere, but not within a word: not between two of letters, digits and
             "_". So it is with the usual formats, which begin and end with a digit or a
             letter and are only recognised where that is all of a word.
@@ -61,6 +63,7 @@ class Cut(enum.Enum):
 
     NOTHING = "nothing"
     FRONT = "front"
+    BRACKET = "bracket"
     WORDS = "words"
     ANYWHERE = "anywhere"
 
@@ -326,10 +329,23 @@ def _term_as_cut(term: Text | Choice, cut: Cut) -> Iterator[Text | Choice]:
         yield Choice(arms)
 
 
-def _without_begin(text: Text) -> Iterator[Text | Choice]:
+def _without_begin(text: Text) -> Iterator[Text]:
     """Yield what stands behind a cut behind two characters, or is whole before it."""
     if left := text.places[FRONT - text.at :]:
         yield Text(left)
+
+
+def _between_brackets(text: Text) -> Iterator[Text | Choice]:
+    """Yield the parts of what a cut in front leaves that end with a "["."""
+    for left in _without_begin(text):
+        places: list[bytes] = []
+        for place in left.places:
+            places.append(place)
+            if _BRACKET in place:
+                yield Text(tuple(places))
+                places = []
+        if places:
+            yield Text(tuple(places))
 
 
 def _words(text: Text) -> Iterator[Text | Choice]:
@@ -356,14 +372,19 @@ def _halves(text: Text) -> Iterator[Text | Choice]:
     yield text if len(text.places) < 2 else Choice(((front,), (back,)))
 
 
-_CUTS = {Cut.FRONT: _without_begin, Cut.WORDS: _words, Cut.ANYWHERE: _halves}
+_CUTS: dict[Cut, Callable[[Text], Iterator[Text | Choice]]] = {
+    Cut.FRONT: _without_begin,
+    Cut.BRACKET: _between_brackets,
+    Cut.WORDS: _words,
+    Cut.ANYWHERE: _halves,
+}
 
 
 def _is_word(options: bytes) -> bool:
     return all(chr(option).isalnum() or option == _UNDERSCORE for option in options)
 
 
-_UNDERSCORE = ord("_")
+_UNDERSCORE, _BRACKET = ord("_"), ord("[")
 
 
 # A chain -> literals -------------------------------------------------------------------------
@@ -377,10 +398,7 @@ def _weight(chain: Chain) -> int:
 def _term_weight(term: Text | Choice) -> int:
     if isinstance(term, Text):
         return _telling(_literal(term).text)
-    if _arms(term) > MOST_ARMS or (least := min(map(_weight, term.arms))) < LEAST:
-        return 0
-    # Any of several is in more lines than one that says as much.
-    return max(LEAST, least - 1)
+    return min(map(_weight, term.arms)) if _arms(term) <= MOST_ARMS else 0
 
 
 def _telling(text: str) -> int:
@@ -388,7 +406,7 @@ def _telling(text: str) -> int:
     word = text.strip()
     if len(text) < LEAST:
         return 0
-    return max(LEAST, len(word) // 2 if word.lower() in _COMMON else len(word))
+    return LEAST if word.lower() in _COMMON else max(LEAST, len(word))
 
 
 def _arms(term: Text | Choice) -> int:
