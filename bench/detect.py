@@ -26,6 +26,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from fail2ban import collector
 from fail2ban.config import classic, tree
 from fail2ban.jail import Jail, Services
 from fail2ban.ledger import Remembered
@@ -45,7 +46,9 @@ def main() -> int:
     parser.add_argument("--profile", type=Path, help="write where the time goes")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    collector.calm()  # as the daemon does when it starts, and when it has
     jails = _jails(_plan(arguments.config))
+    collector.settle()
     found: list[Failure] = []
     count = 0
 
