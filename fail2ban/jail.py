@@ -7,11 +7,12 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from fail2ban.decide.court import Court
 from fail2ban.decide.judge import Judge
+from fail2ban.detect.guard import Guard
 from fail2ban.detect.journal import Journal, JournalSource
 from fail2ban.detect.logs import Logs
 from fail2ban.detect.logstate import LogState
@@ -22,13 +23,11 @@ from fail2ban.detect.reader import LogReader
 from fail2ban.detect.seek import Since
 from fail2ban.detect.source import Source
 from fail2ban.detect.waker import Waker
+from fail2ban.detect.watches import Watches
 from fail2ban.ledger import Remembered
 from fail2ban.records import Ban, JailSettings, JournalSettings
 
 log = logging.getLogger(__name__)
-
-#: Runs a thread's body and stops the daemon if it dies: name, body.
-Guard = Callable[[str, Callable[[], None]], None]
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Services:
         load: returns what an earlier run has left of a section.
         restore: hands bans of an earlier run to whoever carries them out: the
             section, those in force, and those that are over.
+        watches: what tells of changes to logs.
     """
 
     court: Court
@@ -48,6 +48,7 @@ class Services:
     guard: Guard
     load: Callable[[str], Remembered] = lambda jail: Remembered()
     restore: Callable[[str, Sequence[Ban], Sequence[Ban]], None] = lambda jail, bans, over: None
+    watches: Watches = field(default_factory=Watches)
 
 
 class Jail:
@@ -61,7 +62,7 @@ class Jail:
         self.settings = settings
         self._filter = filter
         self._services = services
-        self._waker = Waker()
+        self._waker = Waker(services.watches)
         # What an earlier run has left, until we have begun.
         self._left: Remembered | None = services.load(settings.name)
         since = services.court.clock() - settings.findtime
@@ -165,7 +166,8 @@ class Jail:
                 sieve=self._filter.sieve,
             )
         journal, wake = self._services.journal, self._waker.wake
-        return journal.source(settings.name, settings.journal, since, wake, marks)
+        sieve = self._filter.sieve
+        return journal.source(settings.name, settings.journal, since, wake, marks, sieve)
 
     def _window(self) -> float:
         """Return from when on failures count at present."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import threading
 
+from fail2ban.detect.guard import Guard
 from fail2ban.enforce.mail import Mailer
-from fail2ban.jail import Guard
 from fail2ban.records import MailSettings
 
 #: Seconds that the thread gets to notice the end.

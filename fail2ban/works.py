@@ -14,9 +14,11 @@ from fail2ban.decide.history import AGE, Memory
 from fail2ban.decide.hosts import Hosts
 from fail2ban.decide.ignore import OwnAddresses
 from fail2ban.decide.timer import Timer
+from fail2ban.detect.guard import Guard
 from fail2ban.detect.journal import Journal
 from fail2ban.detect.mainthread import MainThread
 from fail2ban.detect.names import Resolver
+from fail2ban.detect.watches import Watches
 from fail2ban.enforce import shell
 from fail2ban.enforce.aside import Teller
 from fail2ban.enforce.asker import ShellAsker
@@ -32,7 +34,7 @@ from fail2ban.events import Event, Events
 from fail2ban.health.facts import Observed
 from fail2ban.health.monitor import MARK, Monitor
 from fail2ban.health.recorder import Recording
-from fail2ban.jail import Guard, Services
+from fail2ban.jail import Services
 from fail2ban.jails import Act, Jails
 from fail2ban.ledger import Batch, Remembered
 from fail2ban.observation import observe, waited
@@ -140,6 +142,7 @@ class Works:
             links.guard,
             self._load,
             self.runner.restore,
+            Watches(links.guard),
         )
         self.jails = Jails(self.services, links.act)
         self.monitor = Monitor(

@@ -25,6 +25,7 @@ from fail2ban.detect.names import Addresses
 from fail2ban.detect.reader import REST, WARNED_NAMES, LogReader
 from fail2ban.detect.seek import GRAIN, Since
 from fail2ban.detect.waker import Waker
+from fail2ban.detect.watches import Watches
 from fail2ban.plan import make_filter
 from fail2ban.records import Address, Failure, FilterSettings, Origin, Sourced
 from tests.helpers import FakeClock
@@ -101,7 +102,7 @@ def reader(log: Path, failures: list[Failure]) -> Iterator[LogReader]:
         report=failures.append,
         resolver=FakeResolver(),  # type: ignore[arg-type]
         usedns="yes",
-        waker=Waker(),
+        waker=Waker(Watches()),
         clock=lambda: NOW,
         polltime=60.0,
         idle=lambda now: None,

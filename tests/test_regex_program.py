@@ -301,9 +301,8 @@ def test_explain_says_why_nothing_would_happen(tree: Path, jail: str, line: str,
 
 def test_the_journal_is_read_to_its_end(tree: Path) -> None:
     entry = (
-        '{"MESSAGE": "Failed login of root from 198.51.100.1", "SYSLOG_IDENTIFIER": "svc",'
-        ' "_PID": "1", "_HOSTNAME": "h", "__REALTIME_TIMESTAMP": "1795168801000000",'
-        ' "__CURSOR": "c"}'
+        "MESSAGE=Failed login of root from 198.51.100.1\nSYSLOG_IDENTIFIER=svc\n"
+        "_PID=1\n_HOSTNAME=h\n__REALTIME_TIMESTAMP=1795168801000000\n__CURSOR=c\n"
     )
     program = tree / "journalctl"
     program.write_text(f"#!/bin/sh\necho '{entry}'\n")

@@ -7,7 +7,6 @@ line, a last line without an end counts; and a log may be a pipe.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO
@@ -16,8 +15,8 @@ from fail2ban.config import tree_logs
 from fail2ban.config.options import Findings
 from fail2ban.config.tree_options import COMMAND_LINE, Above, Options
 from fail2ban.detect.encoding import Encoding
-from fail2ban.detect.entries import FIELDS, said_by
-from fail2ban.detect.journalctl import Journalctl, files_of, options
+from fail2ban.detect.entries import said_by
+from fail2ban.detect.journalctl import Journalctl, files_of, form, options
 from fail2ban.detect.lines import LineSplitter
 from fail2ban.detect.match import Line
 from fail2ban.detect.terms import Wanted, union
@@ -133,7 +132,7 @@ def journal_lines(
         raise LogError(f"cannot read the journal: {error}") from error
     try:
         for entries in run.read():
-            yield from _said(entries, wanted)
+            yield from (said_by(entry).line(True) for entry in entries if wanted.fits(entry))
     except BaseException:
         run.kill()
         raise
@@ -145,19 +144,7 @@ def journal_lines(
 def _words(program: str, settings: JournalSettings, files: list[str], wanted: Wanted) -> list[str]:
     return [
         program,
-        *("--quiet", "--no-pager", "--all", "--output=json"),
-        f"--output-fields={','.join(sorted({*FIELDS, *wanted.fields}))}",
+        *form([wanted]),
         *options(settings, files),
         *union([wanted]),
     ]
-
-
-def _said(entries: Iterable[bytes], wanted: Wanted) -> Iterator[Line]:
-    for text in entries:
-        try:
-            entry = json.loads(text)
-        except ValueError as error:
-            raise LogError("journalctl writes lines that are no JSON objects") from error
-        if isinstance(entry, dict) and wanted.fits(entry):
-            line, time, stamp = said_by(entry)
-            yield Line(line, time, stamp)

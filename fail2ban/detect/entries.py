@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Entries of systemd's journal, as `journalctl --output=json` writes them -> lines.
+"""Entries of systemd's journal -> lines.
 
-Source: jail-conf.md section 6; systemd's journal-fields and JSON format manuals;
-the order of the parts as Debian's fail2ban-regex 1.0.2 prints them.
+Source: jail-conf.md section 6; systemd's manual of journal fields; the order of the
+parts as Debian's fail2ban-regex 1.0.2 prints them.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping
 from typing import NamedTuple
 
+from fail2ban.detect.export import Entry
 from fail2ban.detect.lines import LINE_LIMIT
-
-Entry = Mapping[str, object]
+from fail2ban.detect.match import Line
 
 #: The fields that a line is made of.
 FIELDS = (
@@ -64,59 +63,73 @@ def parse_point(text: str) -> Point:
 
 
 class Said(NamedTuple):
-    """What an entry says, see `Line`."""
+    """What an entry says, and where it stands; times are read when they are needed.
+
+    Attributes:
+        text: what the patterns see.
+        cursor: see `Point`.
+        received, told: when the journal got it, and when its source says that it
+            wrote it; microseconds since the epoch, as texts.
+    """
 
     text: str
-    time: float
-    stamp: str
+    cursor: str
+    received: str
+    told: str
+
+    @property
+    def point(self) -> Point:
+        return Point(self.cursor, _seconds(self.received) or 0.0)
+
+    def line(self, live: bool) -> Line:
+        """Return it as a line that the journal knows the time of."""
+        time = _seconds(self.told)
+        if time is None:
+            time = self.point.time
+        return Line(self.text, time, f"{_iso(time)} ", live)
 
 
-def values(entry: Entry, name: str) -> list[str]:
-    """Return the texts of a field, several where it occurs more than once.
-
-    A value that is no text is an array of bytes; null is a value that is too long.
-    """
-    value = entry.get(name)
-    if not isinstance(value, list):
-        return [] if value is None else [str(value)]
-    if all(isinstance(item, int) for item in value):
-        return [_decoded(value)]
-    return [_decoded(item) if isinstance(item, list) else str(item) for item in value if item]
+def values(entry: Entry, name: str) -> tuple[str, ...]:
+    """Return the texts of a field."""
+    value = entry.get(name, ())
+    return (value,) if isinstance(value, str) else value
 
 
 def point_of(entry: Entry) -> Point:
     """Return where an entry stands."""
-    return Point(_one(entry, "__CURSOR"), _seconds(entry, "__REALTIME_TIMESTAMP") or 0.0)
+    return Point(_one(entry, "__CURSOR"), _seconds(_one(entry, "__REALTIME_TIMESTAMP")) or 0.0)
 
 
 def said_by(entry: Entry) -> Said:
-    """Return the line that an entry is for the patterns: HOST IDENT[PID]: MESSAGE."""
+    """Return what an entry is for the patterns: HOST IDENT[PID]: MESSAGE."""
     name = _one(entry, "SYSLOG_IDENTIFIER") or _one(entry, "_COMM")
     parts = [_one(entry, "_HOSTNAME")]
     if name:
         pid = _one(entry, "SYSLOG_PID") or _one(entry, "_PID")
         parts.append(f"{name}[{pid}]:" if pid else f"{name}:")
     if name == "kernel":
-        uptime = _seconds(entry, "_SOURCE_MONOTONIC_TIMESTAMP")
+        uptime = _seconds(_one(entry, "_SOURCE_MONOTONIC_TIMESTAMP"))
         if uptime is None:
-            uptime = _seconds(entry, "__MONOTONIC_TIMESTAMP") or 0.0
+            uptime = _seconds(_one(entry, "__MONOTONIC_TIMESTAMP")) or 0.0
         parts.append(f"[{uptime:12.6f}]")
-    parts.append(" ".join(values(entry, "MESSAGE"))[:LINE_LIMIT])
-    text = " ".join(filter(None, parts)).rstrip("\r\n").replace("\n", "\\n")
-    time = _seconds(entry, "_SOURCE_REALTIME_TIMESTAMP")
-    if time is None:
-        time = point_of(entry).time
-    return Said(text, time, f"{_iso(time)} ")
+    parts.append(_one(entry, "MESSAGE")[:LINE_LIMIT])
+    return Said(
+        " ".join(filter(None, parts)).rstrip("\r\n").replace("\n", "\\n"),
+        _one(entry, "__CURSOR"),
+        _one(entry, "__REALTIME_TIMESTAMP"),
+        _one(entry, "_SOURCE_REALTIME_TIMESTAMP"),
+    )
 
 
 def _one(entry: Entry, name: str) -> str:
-    return " ".join(values(entry, name))
+    value = entry.get(name, "")
+    return value if isinstance(value, str) else " ".join(filter(None, value))
 
 
-def _seconds(entry: Entry, name: str) -> float | None:
-    """Return a field that holds microseconds; None if it does not."""
+def _seconds(microseconds: str) -> float | None:
+    """Return what a number of microseconds is in seconds; None if it is none."""
     try:
-        return int(_one(entry, name)) / 1e6
+        return int(microseconds) / 1e6
     except (ValueError, OverflowError):
         return None
 
@@ -126,7 +139,3 @@ def _iso(time: float) -> str:
         return datetime.datetime.fromtimestamp(time).astimezone().isoformat()
     except (ValueError, OverflowError, OSError):
         return str(time)  # somebody has made this entry by hand
-
-
-def _decoded(value: list[int]) -> str:
-    return bytes(byte & 0xFF for byte in value).decode("utf-8", "replace")

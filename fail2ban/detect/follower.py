@@ -4,32 +4,26 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from fail2ban.detect.entries import FIELDS, Entry, Point, Said, point_of, said_by
-from fail2ban.detect.journalctl import ENTRY_LIMIT, Journalctl, beginning, files_of, options
+from fail2ban.detect.entries import Point, Said, point_of, said_by
+from fail2ban.detect.export import Entry
+from fail2ban.detect.guard import Guard
+from fail2ban.detect.journalctl import ENTRY_LIMIT, Journalctl, beginning, files_of, form, options
 from fail2ban.detect.position import Ident
 from fail2ban.detect.terms import Wanted, union
 from fail2ban.records import JournalSettings
 
 log = logging.getLogger(__name__)
 
-#: Runs a thread's body and stops the daemon if it dies: name, body.
-Guard = Callable[[str, Callable[[], None]], None]
 #: Seconds between two attempts to read the journal: at first and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 #: Seconds for which journalctl must run until we believe that it works.
 STEADY = 5.0
-
-
-def unguarded(name: str, body: Callable[[], None]) -> None:
-    """Run a thread's body, as a `Guard`, with nobody to tell about its death."""
-    body()
 
 
 class Reading(Protocol):
@@ -42,7 +36,11 @@ class Reading(Protocol):
 
     def skips(self, point: Point) -> bool: ...
 
-    def offer(self, entry: Entry, point: Point, said: Callable[[], Said]) -> bool: ...
+    def offer(self, said: Sequence[Said]) -> int: ...
+
+
+#: Returns which sections want an entry.
+Takers = Callable[[Entry], Sequence[Reading]]
 
 
 class Follower:
@@ -70,6 +68,7 @@ class Follower:
         self._trouble = ""  # what keeps us from reading; has been said
         self._cursor_fails = False
         self._said: set[str] = set()
+        self._takers: Takers = _takers(())
 
     # Sections --------------------------------------------------------------------
 
@@ -164,19 +163,19 @@ class Follower:
             if self._closed or not self._sources or (self._settings.files and not self._files):
                 return None
             self._again = False
+            self._takers = _takers(self._sources)
             self._run = Journalctl(self._words(beginning(self._begin())))
             self._run.patience = STEADY if self._trouble else None
             return self._run
 
     def _words(self, begin: str) -> list[str]:
-        fields = {*FIELDS, *(field for source in self._sources for field in source.wanted.fields)}
+        all_wanted = [source.wanted for source in self._sources]
         return [
             self._program,
-            *("--quiet", "--no-pager", "--all", "--output=json"),
-            f"--output-fields={','.join(sorted(fields))}",
+            *form(all_wanted),
             *("--follow", "--no-tail", begin),
             *options(self._settings, list(self._files.values())),
-            *union(source.wanted for source in self._sources),
+            *union(all_wanted),
         ]
 
     def _begin(self) -> Point:
@@ -202,46 +201,56 @@ class Follower:
                 self._works(run)
             if run.dropped:
                 self._say_once(f"entries that are longer than {ENTRY_LIMIT} bytes are left out")
-            for text in entries:
-                if run.was_killed:
-                    return
-                self._hand_out(text)
+            if run.was_killed:
+                return
+            self._hand_out(entries)
             count += len(entries)
         # A cursor that leads nowhere any more ends it at once.
         self._cursor_fails = count == 0 and not run.was_killed and not self._cursor_fails
 
-    def _hand_out(self, text: bytes) -> None:
-        try:
-            entry = json.loads(text)
-            point = point_of(entry)
-        except (ValueError, AttributeError):
-            self._say_once("journalctl writes lines that are no JSON objects; they are left out")
+    def _hand_out(self, entries: Sequence[Entry]) -> None:
+        """Offer each section what it wants of some entries, and note how far all are."""
+        if not entries:
             return
-        said = functools.cache(lambda: said_by(entry))
         with self._changed:
-            sources = [source for source in self._sources if not source.waiting]
-            before = self._position
+            begins = {
+                source: _begin(source, entries) for source in self._sources if not source.waiting
+            }
         served = []
-        for source in sources:
-            if source.skips(point):
-                continue
-            if source.offer(entry, point, said):
+        for source, said in self._shares(begins, entries).items():
+            taken = source.offer(said)
+            if taken == len(said):
                 served.append(source)
             else:
-                self._leave_behind(source, before)
+                begin = begins[source]
+                before = point_of(entries[begin - 1]) if begin else self._position
+                self._leave_behind(source, said[taken - 1].point if taken else before)
         with self._changed:
-            self._position = point
+            self._position = point_of(entries[-1])
             for source in served:
                 if source.waiting:  # it has come to want something else, but had this
-                    source.point = point
+                    source.point = self._position
 
-    def _leave_behind(self, source: Reading, before: Point | None) -> None:
+    def _shares(
+        self, begins: Mapping[Reading, int], entries: Sequence[Entry]
+    ) -> dict[Reading, list[Said]]:
+        """Return what each section is to have of some entries, from where it begins."""
+        shares: dict[Reading, list[Said]] = {source: [] for source in begins}
+        for number, entry in enumerate(entries):
+            if takers := self._takers(entry):
+                said = said_by(entry)
+                for source in takers:
+                    if number >= begins.get(source, len(entries)):
+                        shares[source].append(said)
+        return shares
+
+    def _leave_behind(self, source: Reading, after: Point | None) -> None:
         log.warning(
             "[%s] does not keep up with the journal; the others go on, it will follow",
             source.jail,
         )
         with self._changed:
-            source.point, source.waiting = before, True
+            source.point, source.waiting = after, True
 
     # Troubles ------------------------------------------------------------------------
 
@@ -266,3 +275,26 @@ class Follower:
         with self._changed:
             names = [source.jail for source in self._sources]
         return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _begin(source: Reading, entries: Sequence[Entry]) -> int:
+    """Return how many of some entries come before the place where a section goes on."""
+    numbered = enumerate(entries)
+    return next((n for n, one in numbered if not source.skips(point_of(one))), len(entries))
+
+
+def _takers(sources: Sequence[Reading]) -> Takers:
+    """Return what says which sections want an entry.
+
+    Few values are different in what decides, such as names of units, and so an entry
+    is not held against what everybody wants.
+    """
+    wanted = [(source, source.wanted) for source in sources]
+    fields = sorted({field for _, one in wanted for field in one.fields})
+
+    @functools.lru_cache(maxsize=1000)
+    def decide(*values: str | tuple[str, ...]) -> Sequence[Reading]:
+        entry = dict(zip(fields, values, strict=True))
+        return [source for source, one in wanted if one.fits(entry)]
+
+    return lambda entry: decide(*[entry.get(field, ()) for field in fields])

@@ -15,13 +15,18 @@ import json
 import logging
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from types import MappingProxyType
 
-from fail2ban.detect.entries import Entry, Point, Said, parse_point
-from fail2ban.detect.follower import Follower, Guard, unguarded
+from fail2ban.detect.encoding import UTF8
+from fail2ban.detect.entries import Point, Said, parse_point
+from fail2ban.detect.follower import Follower
+from fail2ban.detect.guard import Guard, unguarded
+from fail2ban.detect.lines import Block
 from fail2ban.detect.match import Line
 from fail2ban.detect.paths import watchable
 from fail2ban.detect.sieve import Sieve
@@ -33,6 +38,8 @@ log = logging.getLogger(__name__)
 
 #: Lines, and characters of them, that wait for a section at a time.
 ROOM, ROOM_SIZE = 4096, 1024 * 1024
+#: Lines that are sieved at once.
+SIEVED = 512
 #: Seconds without any progress after which nobody waits for a section.
 PATIENCE = 10.0
 
@@ -62,6 +69,7 @@ class Journal:
         since: float,
         wake: Callable[[], None],
         marks: Mapping[str, str] = MappingProxyType({}),
+        sieve: Sieve | None = None,
     ) -> JournalSource:
         """Return the entries that a section wants; they come after the first `poll`.
 
@@ -71,6 +79,7 @@ class Journal:
             wake: called on another thread when there is something to poll.
             marks: those that an earlier run has left; what was taken then does not
                 come again. Others' are not looked at.
+            sieve: picks the lines that are worth a look; None: all are.
 
         Raises:
             ValueError: a match is wrong.
@@ -79,7 +88,7 @@ class Journal:
         if key not in self._followers:
             self._followers[key] = Follower(key, self._guard, self._program)
         follower, now = self._followers[key], self._clock()
-        return JournalSource(jail, settings, follower, since, wake, now, marks)
+        return JournalSource(jail, settings, follower, since, wake, now, marks, sieve)
 
     def close(self) -> None:
         """End all followers."""
@@ -110,23 +119,26 @@ class JournalSource:
         wake: Callable[[], None],
         now: float,
         marks: Mapping[str, str] = MappingProxyType({}),
+        sieve: Sieve | None = None,
     ) -> None:
         self.jail, self.lines = jail, 0
         self.wanted = Wanted(settings.matches)
         self._key = _key(settings)
-        self._taken = self._noted = _place(jail, marks.get(self._key))
-        self._marks = {self._key: self._taken.text()} if self._taken else {}
-        young = self._taken is not None and self._taken.time >= since
-        self.point: Point | None = self._taken if young else Point("", since)
+        place = _place(jail, marks.get(self._key))
+        self._marks = {self._key: place.text()} if place else {}
+        young = place is not None and place.time >= since
+        self.point: Point | None = place if young else Point("", since)
         self.waiting = True
         self._files = settings.files
         self._follower, self._wake = follower, wake
         self._opened = now
         self._live = False
         self._closed = False
-        self._lines: deque[tuple[Line, Point]] = deque()
-        self._size = 0
-        self._changed = threading.Condition()  # guards the lines and their size
+        self._taken: Said | None = None  # the last line that is not in the marks yet
+        self._said: deque[Said] = deque()
+        self._size = 0  # of their texts
+        self._changed = threading.Condition()  # guards these two
+        self.use(sieve or Sieve())
         follower.add(self)
 
     # The reader's thread -------------------------------------------------------
@@ -138,24 +150,26 @@ class JournalSource:
         """
         self._follower.look()
         count = size = 0
-        while count < ROOM and size < ROOM_SIZE and (line := self._take()):
-            count, size = count + 1, size + len(line.text)
-            yield line
+        while count < ROOM and size < ROOM_SIZE and (batch := self._take()):
+            count, size = count + len(batch), size + sum(len(said.text) for said in batch)
+            yield from self._picked(batch)
         if self.waiting:
             self._follower.restart()
 
     def use(self, sieve: Sieve) -> None:
-        """Do nothing: to write an entry as a line is dearer than to look at it."""
+        """Pick lines with another sieve from now on; while nobody polls."""
+        self._sieve = sieve
+        sieve.settle(UTF8)
 
     def due(self) -> float:
         """Return 0 while there is something to poll."""
-        return 0.0 if self._lines else float("inf")
+        return 0.0 if self._said else float("inf")
 
     def marks(self) -> Mapping[str, str]:
         """Return the place of the last entry that was taken; see `Source`."""
-        if self._taken is not self._noted and self._taken:
-            self._noted = self._taken
-            self._marks = {self._key: self._taken.text()}
+        if self._taken is not None:
+            self._marks = {self._key: self._taken.point.text()}
+            self._taken = None
         return self._marks
 
     def paths(self) -> list[str]:
@@ -175,20 +189,48 @@ class JournalSource:
         """Want nothing more."""
         with self._changed:
             was_closed, self._closed = self._closed, True
-            self._lines.clear()
+            self._said.clear()
             self._changed.notify_all()
         if not was_closed:
             self._follower.remove(self)
 
-    def _take(self) -> Line | None:
+    def _take(self) -> list[Said]:
         with self._changed:
-            if not self._lines:
-                return None
-            line, self._taken = self._lines.popleft()
-            self._size -= len(line.text)
-            self.lines += 1
+            batch = [self._said.popleft() for _ in range(min(SIEVED, len(self._said)))]
+            self._size -= sum(len(said.text) for said in batch)
+            self.lines += len(batch)
             self._changed.notify_all()
-            return line
+            return batch
+
+    def _picked(self, batch: Sequence[Said]) -> Iterator[Line]:
+        """Yield the lines that the sieve picks, and the last; without a prefilter all."""
+        backlog = self._backlog(batch)
+        if self._sieve.prefilter is None:
+            for number, said in enumerate(batch):
+                self._taken = said
+                yield said.line(number >= backlog)
+            return
+        texts = [f"{said.text}\n".encode() for said in batch]
+        ends = list(accumulate(map(len, texts)))
+
+        def told(end: int) -> Line:
+            number = bisect_left(ends, end)
+            return batch[number].line(number >= backlog)
+
+        for line in self._sieve.pick(Block(b"".join(texts))):
+            self._taken = batch[bisect_left(ends, line.end)]
+            passage = line.passage
+            if passage:
+                passage.told, passage.seen = told, ends[-1]
+            yield told(line.end)._replace(passage=passage, end=line.end, named=line.named)
+
+    def _backlog(self, batch: Sequence[Said]) -> int:
+        """Return how many lines at the begin were written before we were watching."""
+        for number, said in enumerate(batch):
+            self._live = self._live or said.point.time >= self._opened
+            if self._live:
+                return number
+        return len(batch)
 
     # The follower's thread -----------------------------------------------------
 
@@ -205,33 +247,31 @@ class JournalSource:
             self.point = None
         return not later
 
-    def offer(self, entry: Entry, point: Point, said: Callable[[], Said]) -> bool:
-        """Take an entry if it is wanted; wait for room, but not for ever.
+    def offer(self, said: Sequence[Said]) -> int:
+        """Take what some entries say; wait for room, but not for ever.
 
         Returns:
-            False: there is no room; the section is to go on from here later.
+            How many there was room for; the section is to go on from there later.
         """
-        self._live = self._live or point.time >= self._opened
-        if not self.wanted.fits(entry):
-            return True
-        text, time, stamp = said()
-        return self._put(Line(text, time, stamp, self._live), point)
-
-    def _put(self, line: Line, point: Point) -> bool:
-        with self._changed:
-            while self._is_full() and not self._closed:
-                if not self._changed.wait(PATIENCE):
-                    return False
-            was_empty = not self._lines
-            if not self._closed:
-                self._lines.append((line, point))
-                self._size += len(line.text)
-        if was_empty:
-            self._wake()
-        return True
+        taken = 0
+        while taken < len(said):
+            with self._changed:
+                while self._is_full() and not self._closed:
+                    if not self._changed.wait(PATIENCE):
+                        return taken
+                if self._closed:
+                    return len(said)
+                was_empty = not self._said
+                while taken < len(said) and not self._is_full():
+                    self._said.append(said[taken])
+                    self._size += len(said[taken].text)
+                    taken += 1
+            if was_empty:
+                self._wake()
+        return taken
 
     def _is_full(self) -> bool:
-        return len(self._lines) >= ROOM or self._size >= ROOM_SIZE
+        return len(self._said) >= ROOM or self._size >= ROOM_SIZE
 
 
 def _key(settings: JournalSettings) -> str:

@@ -12,10 +12,12 @@ import glob
 import os
 import selectors
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from fail2ban.detect.entries import Point
+from fail2ban.detect.entries import FIELDS, Point
+from fail2ban.detect.export import Entry, Export
 from fail2ban.detect.position import Ident, ident_of
+from fail2ban.detect.terms import Wanted
 from fail2ban.records import JournalSettings
 from fail2ban.text import printable
 
@@ -30,6 +32,18 @@ _ROTATED = "*@*.journal*"
 _LOCAL_ONLY, _RUNTIME_ONLY, _SYSTEM, _CURRENT_USER, _OS_ROOT, _ALL, _DEFAULT_TOO = (
     1 << bit for bit in range(7)
 )
+
+
+def form(all_wanted: Iterable[Wanted]) -> list[str]:
+    """Return the options that say how `Journalctl` wants to have the entries.
+
+    With the fields that lines are made of, and those that decide who wants them.
+    """
+    fields = {*FIELDS, *(field for wanted in all_wanted for field in wanted.fields)}
+    return [
+        *("--quiet", "--no-pager", "--all", "--output=export"),
+        f"--output-fields={','.join(sorted(fields))}",
+    ]
 
 
 def options(settings: JournalSettings, files: list[str]) -> list[str]:
@@ -97,10 +111,9 @@ class Journalctl:
     """One run of `journalctl`.
 
     Args:
-        words: the program and its arguments.
+        words: the program and its arguments, among them those of `form`.
 
     Attributes:
-        dropped: entries that were too long so far.
         patience: seconds without anything to read after which `read` yields an
             empty list; None: it waits.
 
@@ -109,10 +122,11 @@ class Journalctl:
     """
 
     def __init__(self, words: list[str]) -> None:
-        self.dropped = 0
+        self._export = Export(ENTRY_LIMIT)
         self.patience: float | None = None
         self._complaints = b""
         self._killed = False
+        self._nonsense = ""
         self._process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
@@ -122,11 +136,15 @@ class Journalctl:
             start_new_session=True,
         )
 
-    def read(self) -> Iterator[list[bytes]]:
+    @property
+    def dropped(self) -> int:
+        """How many entries were too long so far."""
+        return self._export.dropped
+
+    def read(self) -> Iterator[list[Entry]]:
         """Yield the entries that it writes, until it ends."""
         stdout, stderr = self._process.stdout, self._process.stderr
         assert stdout and stderr
-        half = b""
         with selectors.DefaultSelector() as selector, stdout, stderr:
             selector.register(stdout, selectors.EVENT_READ)
             selector.register(stderr, selectors.EVENT_READ)
@@ -141,14 +159,18 @@ class Journalctl:
                     elif key.fileobj is stderr:
                         self._complaints = (self._complaints + data)[-_COMPLAINTS:]
                     else:
-                        *whole, half = (half + data).split(b"\n")
-                        half = half[: ENTRY_LIMIT + 1]
-                        yield self._reasonable(whole)
+                        yield self._entries(data)
 
-    def _reasonable(self, entries: list[bytes]) -> list[bytes]:
-        kept = [entry for entry in entries if len(entry) <= ENTRY_LIMIT]
-        self.dropped += len(entries) - len(kept)
-        return kept
+    def _entries(self, data: bytes) -> list[Entry]:
+        """Return the entries that some more bytes complete; end it if there are none."""
+        if self._nonsense:
+            return []
+        try:
+            return self._export.feed(data)
+        except ValueError as error:
+            self._nonsense = f"does not write entries: {printable(str(error))}"
+            self._process.kill()
+            return []
 
     def kill(self) -> None:
         """End it; on any thread."""
@@ -162,6 +184,8 @@ class Journalctl:
     def end(self) -> str:
         """Wait for its end; return what it complained about, safe to be shown."""
         status = self._process.wait()
+        if self._nonsense:
+            return f"journalctl {self._nonsense}"
         complaint = " / ".join(self._complaints.decode("utf-8", "replace").split("\n")).strip(" /")
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         return f"journalctl {how}" + (f": {printable(complaint)}" if complaint else "")

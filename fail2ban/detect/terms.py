@@ -13,7 +13,8 @@ import re
 import stat
 from collections.abc import Iterable, Sequence
 
-from fail2ban.detect.entries import Entry, values
+from fail2ban.detect.entries import values
+from fail2ban.detect.export import Entry
 
 _TERM = re.compile(r"([A-Z_][A-Z0-9_]{0,63})=(.*)", re.DOTALL)
 #: The kernel cuts the name of a process to so many bytes.

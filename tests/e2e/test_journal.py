@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,12 @@ import pytest
 
 from fail2ban.detect.journal import Journal, JournalSource
 from fail2ban.detect.match import Line
+from fail2ban.detect.sieve import Sieve
+from fail2ban.plan import make_filter
 from fail2ban.records import JournalSettings
 from tests import needs
 from tests.e2e.daemon import wait_until
+from tests.test_sieve import FILTERS, matches
 
 REMOTE = "/usr/lib/systemd/systemd-journal-remote"
 JOURNALD = "/usr/lib/systemd/systemd-journald"
@@ -70,10 +74,22 @@ class Section:
     """Reads a journal as a reader does."""
 
     def __init__(
-        self, journal: Journal, settings: JournalSettings, since: float = 0.0, name: str = "sshd"
+        self,
+        journal: Journal,
+        settings: JournalSettings,
+        since: float = 0.0,
+        name: str = "sshd",
+        sieve: Sieve | None = None,
     ) -> None:
         self._woken = threading.Semaphore(0)
-        self.source: JournalSource = journal.source(name, settings, since, self._woken.release)
+        wake = self._woken.release
+        self.source: JournalSource = journal.source(name, settings, since, wake, sieve=sieve)
+
+    def taken(self, count: int) -> Iterator[Line]:
+        """Yield what comes through until so many entries are taken."""
+        while self.source.lines < count:
+            yield from self.source.poll()
+            assert self.source.lines >= count or self._woken.acquire(timeout=PATIENCE)
 
     def lines(self, count: int) -> list[Line]:
         lines = list(self.source.poll())
@@ -185,6 +201,43 @@ def test_whatever_a_message_holds_is_one_line(journal: Journal, folder: Path) ->
         line("end"),
     ]
     writer.close()
+
+
+#: Of these a filter knows connections, and what is said of them now and then.
+SAID = (
+    b"Connection from 203.0.113.%d port 22",
+    b"Failed password for root from 203.0.113.%d port 22 ssh2",
+    b"Accepted publickey for bob from 203.0.113.%d port 22",
+    b"session opened for user bob, %d",
+    b"Failed password for\nx from 203.0.113.%d",
+    b"Failed password for \xff from 203.0.113.%d",
+    b"x %d\n\n__CURSOR=x\nMESSAGE=Failed password for root from 198.51.100.1 port 22 ssh2\n\n",
+    b"",
+)
+
+
+@with_remote
+def test_a_sieved_journal_blames_the_same_at_the_same_time(journal: Journal, folder: Path) -> None:
+    """With what nobody looks at in between, and what looks like the journal's own form."""
+    writer, rng = Writer(folder / "a.journal"), random.Random(20)
+    count, start = 3000, time.time() - 500
+    for number in range(count):
+        message = rng.choice(SAID)
+        if b"%d" in message:
+            message %= rng.randrange(1, 20)
+        pid = str(rng.randrange(1, 9))
+        writer.write(message, at=start + number / 10, _PID=pid)
+    writer.close()
+    settings, found = JournalSettings(path=str(folder)), []
+    for is_sieved in (True, False):
+        filter = make_filter(FILTERS["connections"])
+        name, sieve = f"sieved {is_sieved}", filter.sieve if is_sieved else None
+        section = Section(journal, settings, name=name, sieve=sieve)
+        blamed = [match for line in section.taken(count) for match in matches(filter, line)]
+        found.append((blamed, dict(filter.memory()), section.source.marks()))
+    assert found[0] == found[1]
+    assert len(found[0][0]) > 100
+    assert not any(str(match.host) == "198.51.100.1" for match in found[0][0])
 
 
 @with_remote
