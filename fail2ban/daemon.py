@@ -26,6 +26,7 @@ from fail2ban.detect import budget
 from fail2ban.enforce import shell
 from fail2ban.enforce.firewall import host_families
 from fail2ban.enforce.site import Modes
+from fail2ban.enforce.standby import Standby
 from fail2ban.errors import ConfigError
 from fail2ban.lifeline import Lifeline
 from fail2ban.messages import Messages
@@ -106,6 +107,7 @@ class Daemon:
             functools.partial(self._tell, Wish.PULSE),
             time.monotonic,
         )
+        self._standby = Standby()
         self._works = self._make_works()
         self._steering = self._make_steering()
         found = doors(
@@ -118,15 +120,16 @@ class Daemon:
         pulse = self._lifeline.watch(
             "the runner", lambda answer: self._works.runner.do(answer), self._patience
         )
-        dryrun = self._settings.firewall.dryrun
+        standby, dryrun = self._standby, self._settings.firewall.dryrun
         links = Links(
             settings=lambda: self._settings,
             guard=self._guard,
             ring=self._ring,
-            shell=pulse.around(shell.dry_run if dryrun else shell.run),
+            shell=pulse.around(shell.dry_run if dryrun else standby.run),
             applied=self._notify,
             give_up=self._give_up,
             act=self._reconfigure,
+            ready=standby.has,
         )
         return Works(self._settings, self._plan.jails, links)
 
@@ -275,6 +278,7 @@ class Daemon:
         works.timer.wake()
         for server in self._servers():
             server.wake()
+        self._standby.close()
         works.runner.finish(keep=works.keeps_faith())
         for thread in self._threads:
             thread.join()

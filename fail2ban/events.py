@@ -8,7 +8,7 @@ know listens.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
@@ -35,7 +35,8 @@ from fail2ban.records import Id
 #:                "check", "ban", "reban", "prolong", "unban", "flush", "repair",
 #:                "reload", "stop"), seconds, error (empty: none), status (of the
 #:                command, None: it has none), dryrun, count (of one for many bans: how
-#:                many; such a one has no id)
+#:                many; such a one has no id), divided (true: it has failed for them all, and
+#:                is tried again for some of them at a time, of which more is told)
 #: alarm          something is wrong, or no more: name, on, text
 #: jail           a section: state ("started", "stopped", "changed")
 #:
@@ -67,9 +68,10 @@ class Event:
     Attributes:
         time: when, seconds since the epoch.
         jail: the section; empty where it concerns none.
-        id: whom it concerns; None: nobody.
+        id: whom it concerns; None: nobody, or many.
         facts: plain data (text, numbers, truths, None, lists of them), see `Kind`;
             an attacker wrote the lines.
+        ids: whom it concerns, where these are many.
     """
 
     time: Final[float]
@@ -77,6 +79,7 @@ class Event:
     jail: Final[str] = ""
     id: Final[Id | None] = None
     facts: Final[Mapping[str, object]] = field(default_factory=dict)
+    ids: Final[Sequence[Id]] = ()
 
 
 #: Every kind.
@@ -115,5 +118,14 @@ class Events:
         """Say that something has happened just now."""
         if listeners := self._listeners[kind]:
             event = Event(self._clock(), kind, jail, id, facts)
+            for listener in listeners:
+                listener(event)
+
+    def tell_of(self, kind: Kind, jail: str, ids: Sequence[Id], **facts: object) -> None:
+        """Say that something has happened to some ids, or to nobody."""
+        if len(ids) < 2:
+            return self.tell(kind, jail, ids[0] if ids else None, **facts)
+        if listeners := self._listeners[kind]:
+            event = Event(self._clock(), kind, jail, None, {**facts, "count": len(ids)}, ids)
             for listener in listeners:
                 listener(event)

@@ -6,7 +6,9 @@ from __future__ import annotations
 import logging
 import math
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from fail2ban.events import Event
@@ -15,6 +17,8 @@ from fail2ban.records import Id
 from fail2ban.storedrows import (
     BROKEN,
     StoredBan,
+    id_item,
+    id_items,
     id_key,
     newest,
     read,
@@ -30,6 +34,11 @@ from fail2ban.storedrows import (
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+_EVENTS = """
+SELECT number, time, kind, jail, id, facts FROM events {where} ORDER BY number DESC LIMIT ?
+"""
 
 
 class Earlier(NamedTuple):
@@ -74,20 +83,35 @@ class Queries:
         rows = self._connection.execute("SELECT jail, id, bans, last, until FROM records")
         yield from _readable("records", rows, _read_record)
 
-    def events(self, id: Id | None, jail: str | None, limit: int) -> list[Event]:
-        """Return the newest events of an id and a section; None: of all. The newest is last."""
-        conditions, values = [], []
-        if id is not None:
-            conditions.append("id = ?")
-            values.append(id_key(id))
-        if jail is not None:
-            conditions.append("jail = ?")
-            values.append(stored(jail))
-        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-        order = "ORDER BY number DESC LIMIT ?"
-        sql = f"SELECT time, kind, jail, id, facts FROM events {where}{order}"
-        rows = self._connection.execute(sql, (*values, max(0, limit))).fetchall()
-        return list(_readable("events", reversed(rows), read_event))
+    def events(self, limit: int) -> list[Event]:
+        """Return the newest events, the newest last."""
+        rows = self._connection.execute(_EVENTS.format(where=""), (max(0, limit),))
+        return _told(rows)
+
+    def events_of(self, ids: Collection[Id], limit: int) -> list[Event]:
+        """Return the newest events of each of some ids, in the order in which they came.
+
+        Those that concern many at once are the newest of all that concern any of them.
+        """
+        limit = max(0, limit)
+        rows: set[tuple[Any, ...]] = set()
+        for id in ids:
+            sql = _EVENTS.format(where="WHERE id = ?")
+            rows.update(self._connection.execute(sql, (id_key(id), limit)))
+        for number in islice(self._of_many(ids), limit):
+            sql = _EVENTS.format(where="WHERE number = ?")
+            rows.update(self._connection.execute(sql, (number, 1)))
+        return _told(sorted(rows, key=itemgetter(0), reverse=True))
+
+    def _of_many(self, ids: Iterable[Id]) -> Iterator[int]:
+        """Yield the numbers of the events that concern many, any of these ids among them."""
+        items = frozenset(map(id_item, ids))
+        # What is no text, somebody else has written.
+        where = "WHERE ids IS NOT NULL AND typeof(ids) = 'text'"
+        sql = f"SELECT number, ids FROM events {where} ORDER BY number DESC"
+        for number, written in self._connection.execute(sql):
+            if not items.isdisjoint(id_items(written)):
+                yield number
 
     def lines(self, id: Id, jail: str | None, before: float = math.inf) -> Earlier:
         """Return what is known of an id from its bans in a section; None: in all.
@@ -136,6 +160,12 @@ class Queries:
 
     def _of(self, sql: str, jail: str) -> sqlite3.Cursor:
         return self._connection.execute(sql, (stored(jail),))
+
+
+def _told(rows: Iterable[tuple[Any, ...]]) -> list[Event]:
+    """Return the events of rows that begin with the newest."""
+    found = list(_readable("events", rows, lambda row: read_event(row[1:])))
+    return found[::-1]
 
 
 def _read_record(row: Any) -> tuple[str, Id, Record]:

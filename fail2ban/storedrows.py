@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 from fail2ban.events import Event, Kind
@@ -148,17 +148,36 @@ def read_ban(jail: str, start: float, end: float | None, value: Stored) -> Store
     return StoredBan(ban, bool(found["unknown"]))
 
 
+def id_list(ids: Iterable[Id]) -> str:
+    """Write many ids."""
+    return ",".join(map(id_item, ids))
+
+
+def id_items(written: str) -> list[str]:
+    """Return what `id_list` wrote for each id, see `id_item`."""
+    return written.split(",")
+
+
+def id_item(id: Id) -> str:
+    """Write an id as a part of a list: without a comma, and no other id is written alike."""
+    if isinstance(id, ipaddress.IPv4Address):
+        return f'"{id_key(id)!s}"'
+    text = _TEXT + id if isinstance(id, str) else str(id)
+    return json.dumps(text).replace(",", "\\u002c")
+
+
 EventRow = tuple[float, str, Stored, Stored | None, Stored]
 
 
-def event_row(event: Event) -> EventRow:
-    """Return an event as time, kind, section, id and facts."""
+def event_row(event: Event) -> tuple[*EventRow, str | None]:
+    """Return an event as time, kind, section, id, facts and ids."""
     who = None if event.id is None else id_key(event.id)
-    return event.time, event.kind, stored(event.jail), who, data(dict(event.facts))
+    many = id_list(event.ids) if event.ids else None
+    return event.time, event.kind, stored(event.jail), who, data(dict(event.facts)), many
 
 
 def read_event(row: EventRow) -> Event:
-    """Undo `event_row`; raises one of `BROKEN`."""
+    """Undo `event_row`, but for the ids; raises one of `BROKEN`."""
     time, kind, jail, who, facts = row
     id = None if who is None else read_id(who)
     return Event(time, cast(Kind, kind), read(jail), id, dict(read_data(facts)))

@@ -24,7 +24,9 @@ _OLD = (
     "DELETE FROM deferred WHERE heard < :old",
     "DELETE FROM records WHERE until < :now",
     "DELETE FROM history WHERE time < :old",
-    "DELETE FROM events WHERE time < :old",
+    # They came in this order, but for those at which the clock was set back.
+    "DELETE FROM events WHERE number < coalesce((SELECT number FROM events WHERE time >= :old"
+    " ORDER BY number LIMIT 1), (SELECT max(number) + 1 FROM events))",
 )
 # What is gone for good: no section that runs will ask for it.
 _OF_SECTION = (

@@ -13,7 +13,10 @@ APPLICATION = 0x46324253
 HEADER = b"SQLite format 3\0"
 
 # An id is written as `storedrows.id_key` does, times are seconds since the epoch,
-# `data`, `lines` and `facts` are JSON. A text that is no Unicode is stored as a blob.
+# `data`, `lines` and `facts` are JSON; `ids` is a list as `storedrows.id_list` writes it, and
+# its index only says where there are any. Events are looked for by whom they concern, and
+# forgotten in the order in which they came: any other index would cost each of them more
+# than it is worth. A text that is no Unicode is stored as a blob.
 #: The tables of an empty database.
 SCHEMA = """
 CREATE TABLE jails (name PRIMARY KEY, last REAL NOT NULL) WITHOUT ROWID;
@@ -37,11 +40,10 @@ CREATE TABLE history (
 );
 CREATE INDEX history_time ON history (time);
 CREATE TABLE events (
-    number INTEGER PRIMARY KEY, time REAL NOT NULL, kind NOT NULL, jail, id, facts NOT NULL
+    number INTEGER PRIMARY KEY, time REAL NOT NULL, kind NOT NULL, jail, id, facts NOT NULL, ids
 );
-CREATE INDEX events_id ON events (id);
-CREATE INDEX events_jail ON events (jail);
-CREATE INDEX events_time ON events (time);
+CREATE INDEX events_id ON events (id) WHERE id IS NOT NULL;
+CREATE INDEX events_ids ON events (number) WHERE ids IS NOT NULL;
 CREATE TABLE imports (file PRIMARY KEY, time REAL NOT NULL) WITHOUT ROWID;
 """
 
@@ -52,7 +54,23 @@ TABLES = frozenset("jails marks suspects deferred bans records history events im
 Migration = Callable[[sqlite3.Connection], object]
 
 #: The version of `SCHEMA`.
-VERSION = 1
+VERSION = 2
+
+_TO_2 = """
+ALTER TABLE events ADD COLUMN ids;
+DROP INDEX IF EXISTS events_id;
+DROP INDEX IF EXISTS events_jail;
+DROP INDEX IF EXISTS events_time;
+CREATE INDEX events_id ON events (id) WHERE id IS NOT NULL;
+CREATE INDEX events_ids ON events (number) WHERE ids IS NOT NULL;
+"""
+
+
+def _with_ids(connection: sqlite3.Connection) -> None:
+    """Let an event concern many ids."""
+    for statement in _TO_2.split(";"):
+        connection.execute(statement)
+
 
 #: Version -> what makes the next one of it, within a transaction.
-MIGRATIONS: Mapping[int, Migration] = {}
+MIGRATIONS: Mapping[int, Migration] = {1: _with_ids}

@@ -107,7 +107,7 @@ INSERT OR IGNORE INTO history (jail, id, time, failures, lines)
 SELECT :jail, :id, :time, :failures, :lines
 WHERE NOT EXISTS (SELECT 1 FROM bans WHERE jail = :jail AND id = :id AND start = :time)
 """
-_EVENT = "INSERT INTO events (time, kind, jail, id, facts) VALUES (?, ?, ?, ?, ?)"
+_EVENT = "INSERT INTO events (time, kind, jail, id, facts, ids) VALUES (?, ?, ?, ?, ?, ?)"
 _PRESENT = f"""
 INSERT INTO jails VALUES (?, ?)
 ON CONFLICT DO UPDATE SET last = excluded.last WHERE excluded.last > last + {PRESENCE}

@@ -17,7 +17,7 @@ import sys
 import threading
 from typing import TextIO
 
-from fail2ban import layout
+from fail2ban import bursts, layout
 from fail2ban.levels import NOTICE
 from fail2ban.records import LogSettings
 
@@ -29,6 +29,9 @@ JOURNAL_SOCKET = "/run/systemd/journal/socket"
 #: Targets that need a terminal, or somebody who reads our output.
 STREAMS = ("STDERR", "STDOUT", "SYSOUT")
 
+#: Messages that are written at a time where there are many.
+PORTION = 100
+
 #: Messages that wait for a terminal that is stopped; seconds to wait for it at the end.
 TERMINAL_LINES, TERMINAL_PATIENCE = 10_000, 1.0
 
@@ -37,24 +40,47 @@ class _FileHandler(logging.handlers.WatchedFileHandler):
     """Notices by itself when the file was renamed or removed.
 
     What cannot be written is lost, and said once on standard error; the thread
-    that had something to say goes on, and the next message tries again.
+    that had something to say goes on, and the next message tries again. What is
+    said in a burst is written in portions, see `bursts`.
     """
 
-    _failed = _failing = False
+    _failing = False
+
+    def __init__(self, path: str) -> None:
+        self._held: list[str] = []  # first: who opens a file flushes it
+        super().__init__(path, encoding="utf-8", errors="replace")
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._failed = False
         try:
-            super().emit(record)
-        except OSError:  # the folder is gone, the disk is full
+            self._held.append(self.format(record))
+        except Exception:  # a message of ours that does not fit its arguments
             self.handleError(record)
-        self._failing = self._failed
+        if len(self._held) >= PORTION or not bursts.is_on():
+            self.flush()
 
-    def handleError(self, record: logging.LogRecord) -> None:
-        self._failed = True
-        if not self._failing:
-            error = sys.exc_info()[1]
-            print(f"fail2ban: cannot write to {self.baseFilename}: {error}", file=sys.stderr)
+    def flush(self) -> None:
+        """Write what is held."""
+        self.acquire()
+        try:
+            if self._held:
+                self._write()
+        finally:
+            self.release()
+
+    def _write(self) -> None:
+        text = "".join(f"{line}{self.terminator}" for line in self._held)
+        self._held.clear()
+        try:
+            self.reopenIfNeeded()
+            stream = self.stream = self.stream or self._open()
+            stream.write(text)
+            stream.flush()
+        except (OSError, ValueError) as error:  # the folder is gone, the disk is full
+            if not self._failing:
+                print(f"fail2ban: cannot write to {self.baseFilename}: {error}", file=sys.stderr)
+            self._failing = True
+        else:
+            self._failing = False
 
 
 def close(handler: logging.Handler) -> None:
@@ -81,7 +107,7 @@ def open_target(target: str, settings: LogSettings) -> logging.Handler:
     if target == "SYSTEMD-JOURNAL":
         return JournalHandler(layout.for_journal(settings), JOURNAL_SOCKET)
     formatter = layout.for_file(settings)
-    handler = _FileHandler(target, encoding="utf-8", errors="replace")
+    handler = _FileHandler(target)
     handler.setFormatter(formatter)
     return handler
 
@@ -96,33 +122,43 @@ class _TerminalHandler(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._lines: queue.Queue[str | None] = queue.Queue(TERMINAL_LINES)
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._lost = 0
         self._thread = threading.Thread(target=self._write, name="terminal", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._lines.put_nowait(self.format(record))
-        except queue.Full:
+        if self._lines.qsize() < TERMINAL_LINES:
+            self._lines.put(self.format(record))
+        else:
             self._lost += 1
 
     def close(self) -> None:
         """Wait a moment for what is in the queue to be written."""
-        with contextlib.suppress(queue.Full):
-            self._lines.put(None, timeout=TERMINAL_PATIENCE)
+        self._lines.put(None)
         self._thread.join(TERMINAL_PATIENCE)
         super().close()
 
     def _write(self) -> None:
-        while (line := self._lines.get()) is not None:
+        ended = False
+        while not ended:
+            lines, ended = self._next()
             lost, self._lost = self._lost, 0
             note = f"({lost} messages are left out here)\n" if lost else ""
             try:
-                self._stream.write(f"{note}{line}\n")
+                self._stream.write(note + "".join(f"{line}\n" for line in lines))
                 self._stream.flush()
             except (OSError, ValueError):  # nobody reads any more
                 return
+
+    def _next(self) -> tuple[list[str], bool]:
+        """Wait for a line; return it with some that follow, and whether the end has come."""
+        lines: list[str] = []
+        while (line := self._lines.get()) is not None:
+            lines.append(line)
+            if len(lines) >= PORTION or self._lines.empty():
+                return lines, False
+        return lines, True
 
 
 def _stream(target: str, settings: LogSettings) -> logging.Handler:

@@ -22,6 +22,7 @@ from fail2ban.detect.watches import Watches
 from fail2ban.enforce import shell
 from fail2ban.enforce.aside import Teller
 from fail2ban.enforce.asker import ShellAsker
+from fail2ban.enforce.coalesce import Ready, never_ready
 from fail2ban.enforce.firewall import host_families
 from fail2ban.enforce.latepost import LatePost
 from fail2ban.enforce.runner import Runner
@@ -68,6 +69,7 @@ class Links:
         applied: is told of a ban that is in force; on the runner's thread.
         give_up: ends the daemon, for a reason.
         act: has sections act by their settings.
+        ready: tells whether a process stands by for a batch.
     """
 
     settings: Callable[[], Settings]
@@ -77,6 +79,7 @@ class Links:
     applied: Callable[[Ban], None]
     give_up: Callable[[str], None]
     act: Act
+    ready: Ready = never_ready
 
 
 class Works:
@@ -110,6 +113,7 @@ class Works:
             self.teller,
             Modes.of(jails, settings.firewall.dryrun),
             self.events,
+            ready=links.ready,
         )
         words = Recording(notices.of(settings.modern, scaffold.is_dry), self.events)
         self.runner = Runner(
@@ -186,9 +190,7 @@ class Works:
         Raises:
             StoreError: nobody knows.
         """
-        found = self.store.ask(
-            lambda q: [e for id in ids for e in q.events(id, None, EVENTS)], LONG_PATIENCE
-        )
+        found = self.store.ask(lambda queries: queries.events_of(ids, EVENTS), LONG_PATIENCE)
         return sorted(found, key=lambda event: event.time)
 
     def _load(self, jail: str) -> Remembered:

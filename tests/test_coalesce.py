@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,7 @@ class Host:
         sent: the commands of each batch.
         ran_alone: the numbers of those that ran alone.
         seconds: that each batch was given.
+        final: the commands of batches that failed and were not to be tried again in parts.
     """
 
     template: str
@@ -46,6 +48,7 @@ class Host:
     sent: list[list[int]] = field(default_factory=list)
     ran_alone: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    final: set[int] = field(default_factory=set)
 
     def lines(self, count: int) -> list[Line | None]:
         return [self.line(number) for number in range(count)]
@@ -55,24 +58,37 @@ class Host:
         assert found
         return found.line({"ip": f"n{number}"}.get)
 
-    def carry_out(self, lines: list[Line | None]) -> list[CommandError | None]:
-        return carry_out(lines, self.alone, self.send, 60.0)
+    def carry_out(self, lines: list[Line | None], ready: bool = False) -> list[CommandError | None]:
+        return carry_out(lines, self.alone, self.send, 60.0, lambda command: ready)
 
-    def send(self, command: str, feed: str, count: int, seconds: float) -> None:
+    def send(
+        self,
+        command: str,
+        feed: str,
+        numbers: Sequence[int],
+        seconds: float,
+        divides: Callable[[CommandError], bool],
+    ) -> None:
         assert feed.endswith("\n")
         self.seconds.append(seconds)
-        numbers = {n: _number(line) for n, line in enumerate(feed.splitlines()) if " n" in line}
-        assert len(numbers) == count
-        self.sent.append(list(numbers.values()))
+        lines = {n: _number(line) for n, line in enumerate(feed.splitlines()) if " n" in line}
+        assert list(lines.values()) == list(numbers)
+        self.sent.append(list(numbers))
         if self.broken != 0:
-            raise CommandError("broken", [], self.broken)
-        for at, number in numbers.items():
+            self._fail(CommandError("broken", [], self.broken), divides)
+        for at, number in lines.items():
             if number in self.guilty:
-                raise CommandError("batch", [f"ipset: Error in line {at + 1}: no"], self.status)
+                output = [f"ipset: Error in line {at + 1}: no"]
+                self._fail(CommandError("batch", output, self.status), divides)
             if "ipset" in command:
                 self.done.append(number)
         if "ipset" not in command:
-            self.done += numbers.values()
+            self.done += numbers
+
+    def _fail(self, error: CommandError, divides: Callable[[CommandError], bool]) -> NoReturn:
+        if not divides(error):
+            self.final.update(self.sent[-1])
+        raise error
 
     def alone(self, number: int) -> None:
         self.ran_alone.append(number)
@@ -113,7 +129,7 @@ def test_all_are_done_by_one_process_in_their_order(template: str) -> None:
 def test_the_input_is_in_the_language_of_each_program() -> None:
     feeds = {}
 
-    def send(command: str, feed: str, count: int, seconds: float) -> None:
+    def send(command: str, feed: str, *more: object) -> None:
         feeds[command] = feed
 
     lines = [Host(template).line(n) for n in (1, 2) for template in (NFT, IPTABLES, IPSET)]
@@ -136,6 +152,32 @@ def test_a_lone_one_runs_as_it_is_written(template: str) -> None:
     host = Host(template, guilty=frozenset({0}))
     assert failed(host.carry_out(host.lines(1))) == messages([0])
     assert host.ran_alone == [0] and not host.sent
+
+
+@everybody
+def test_a_lone_one_is_given_to_a_process_that_stands_by(template: str) -> None:
+    host = Host(template)
+    assert host.carry_out(host.lines(1), ready=True) == [None]
+    assert host.sent == [[0]] and host.done == [0] and not host.ran_alone
+
+
+@everybody
+def test_a_lone_one_that_fails_so_runs_as_it_is_written_and_has_its_own_message(
+    template: str,
+) -> None:
+    host = Host(template, guilty=frozenset({0}))
+    assert failed(host.carry_out(host.lines(1), ready=True)) == messages([0])
+    assert host.sent == [[0]] and host.ran_alone == [0] and not host.final
+
+
+@everybody
+@pytest.mark.parametrize("status", [None, 137])
+def test_a_lone_one_whose_process_was_killed_is_not_done_twice(
+    template: str, status: int | None
+) -> None:
+    host = Host(template, broken=status)
+    assert failed(host.carry_out(host.lines(1), ready=True)) == {0: "broken"}
+    assert host.final == {0} and not host.ran_alone
 
 
 def test_what_has_no_line_runs_as_it_is_written() -> None:
@@ -191,6 +233,7 @@ def _check_done(host: Host, count: int) -> None:
     """See that each innocent is done once and in order, and each guilty alone once."""
     assert host.done == [number for number in range(count) if number not in host.guilty]
     assert host.ran_alone == sorted(set(host.ran_alone)) and host.guilty <= set(host.ran_alone)
+    assert not host.final  # nothing but the commands themselves counts as failed
 
 
 def test_one_guilty_of_many_costs_few_processes() -> None:
@@ -236,7 +279,7 @@ def test_a_batch_that_was_killed_fails_as_a_whole(template: str, status: int | N
     host = Host(template, broken=status)
     outcomes = host.carry_out(host.lines(100))
     assert failed(outcomes) == dict.fromkeys(range(100), "broken")
-    assert len(host.sent) == 1 and not host.ran_alone
+    assert len(host.sent) == 1 and not host.ran_alone and host.final == set(range(100))
 
 
 @everybody
@@ -246,7 +289,7 @@ def test_without_the_program_for_many_each_runs_as_it_is_written(
 ) -> None:
     host = Host(template, guilty=frozenset({3}), broken=status)
     assert failed(host.carry_out(host.lines(100))) == messages([3])
-    assert len(host.sent) == 1 and host.ran_alone == list(range(100))
+    assert len(host.sent) == 1 and host.ran_alone == list(range(100)) and not host.final
 
 
 @pytest.mark.parametrize("template", [NFT, IPTABLES])
@@ -270,8 +313,16 @@ def test_a_batch_that_stops_without_reason_is_not_tried_for_ever() -> None:
 
 @pytest.mark.parametrize("output", ["no line", "Error in line 0:", "Error in line 999:"])
 def test_a_batch_of_which_nobody_knows_how_far_it_came_fails_as_a_whole(output: str) -> None:
-    def send(command: str, feed: str, count: int, seconds: float) -> None:
-        raise CommandError("unknown", [output], 1)
+    def send(
+        command: str,
+        feed: str,
+        numbers: Sequence[int],
+        seconds: float,
+        divides: Callable[[CommandError], bool],
+    ) -> None:
+        error = CommandError("unknown", [output], 1)
+        assert not divides(error)
+        raise error
 
     outcomes = carry_out(Host(IPSET).lines(10), _never, send, 60.0)
     assert failed(outcomes) == dict.fromkeys(range(10), "unknown")

@@ -266,17 +266,20 @@ def test_an_older_database_is_taken_forward_after_one_backup(
 ) -> None:
     begun(file)
     caplog.set_level("INFO")
-    database = opened(file, Upgrade(3, {1: add_column, 2: fill_column}))
+    database = opened(file, Upgrade(VERSION + 2, {VERSION: add_column, VERSION + 1: fill_column}))
     assert database.connection.execute("SELECT mark, note FROM marks").fetchall() == [
         ("here", "migrated")
     ]
-    assert database.connection.execute("PRAGMA user_version").fetchone() == (3,)
+    assert database.connection.execute("PRAGMA user_version").fetchone() == (VERSION + 2,)
     database.close()
     names = ["fail2ban.sqlite3", f"fail2ban.sqlite3.{STAMP}"]
     assert sorted(os.listdir(os.path.dirname(file))) == names
     backup = f"{file}.{STAMP}"
     assert stat.S_IMODE(os.stat(backup).st_mode) == 0o600
-    assert f"had format 1 and has format 3 now; as it was, it is kept as {backup}" in caplog.text
+    text = (
+        f"had format {VERSION} and has format {VERSION + 2} now; as it was, it is kept as {backup}"
+    )
+    assert text in caplog.text
     old = opened(backup)
     assert marks(old) == ["here"]
     old.close()
@@ -285,10 +288,10 @@ def test_an_older_database_is_taken_forward_after_one_backup(
 def test_a_migration_that_fails_changes_nothing(file: str) -> None:
     begun(file)
     with pytest.raises(StoreError, match="no such thing"):
-        opened(file, Upgrade(3, {1: add_column, 2: break_down}))
+        opened(file, Upgrade(VERSION + 2, {VERSION: add_column, VERSION + 1: break_down}))
     database = opened(file)
     assert marks(database) == ["here"]
-    assert database.connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert database.connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
     database.close()
 
 
@@ -301,7 +304,8 @@ def test_a_newer_database_is_set_aside_as_it_is(
     database = opened(file)
     assert marks(database) == []
     database.close()
-    assert "by a newer version of this program: found format 7, expected at most 1" in caplog.text
+    text = f"by a newer version of this program: found format 7, expected at most {VERSION}"
+    assert text in caplog.text
     later = opened(f"{file}.{STAMP}", Upgrade(7, {}))
     assert marks(later) == ["here"]
     later.close()

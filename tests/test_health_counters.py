@@ -81,6 +81,13 @@ def test_commands_are_counted_with_their_failures_and_time() -> None:
     assert read.commands == {("sshd", "nft", "ban"): CommandCount(3, 1, 2.25, 1.5)}
 
 
+def test_what_is_tried_again_in_parts_has_run_but_not_failed() -> None:
+    whole = command(0.5, "returned 1")
+    divided = replace(whole, facts={**whole.facts, "count": 9, "divided": True})
+    read = heard(divided, divided, whole).read()
+    assert read.commands == {("sshd", "nft", "ban"): CommandCount(3, 1, 1.5, 0.5)}
+
+
 def test_a_command_that_was_only_shown_has_not_run() -> None:
     assert heard(command(0.0, dryrun=True)).read().commands == {}
 
@@ -146,6 +153,18 @@ def test_a_flood_of_one_costs_another_nothing() -> None:
         keeping.note(found(1))
     keeping.note(found(2))
     assert shelf.events[-1] == found(2)
+
+
+def test_what_concerns_many_is_kept_for_each_of_them_within_what_a_disk_bears() -> None:
+    shelf = Shelf()
+    keeping = Keeping(shelf)
+    check = Event(NOW, "command", "sshd", None, {"verb": "check"})
+    many = replace(check, facts={"verb": "ban", "count": 2}, ids=("a", "b"))
+    for _ in range(SHARE + 7):
+        keeping.note(check)
+    for _ in range(TOTAL):
+        keeping.note(many)
+    assert shelf.events == [check] * SHARE + [many] * (TOTAL - SHARE)
 
 
 def test_after_a_minute_there_is_room_again() -> None:

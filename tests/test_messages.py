@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from fail2ban.bursts import burst
 from fail2ban.layout import for_file
 from fail2ban.levels import NOTICE
 from fail2ban.messages import Messages
 from fail2ban.records import LogSettings
-from fail2ban.targets import syslog_address
+from fail2ban.targets import PORTION, open_target, syslog_address
 
 log = logging.getLogger("fail2ban.test")
 
@@ -460,3 +461,77 @@ def test_a_message_has_its_own_name_again_for_the_next_target() -> None:
     record = logging.LogRecord("fail2ban.decide.judge", logging.INFO, "", 1, "x", (), None)
     assert "fail2ban.judge" in for_file(LogSettings(aligned=True)).format(record)
     assert record.name == "fail2ban.decide.judge"
+
+
+# Bursts -------------------------------------------------------------------------
+
+
+def in_log(path: Path) -> list[str]:
+    """Return what each whole line says; the last has its end."""
+    text = path.read_text()
+    assert text.endswith("\n") or not text
+    return [line.rpartition(" ")[2] for line in text.splitlines()]
+
+
+def test_a_burst_is_written_in_portions_of_whole_lines_and_at_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    messages = Messages(settings(str(path)), console=False)
+    seen = []
+    with burst():
+        for number in range(2 * PORTION + 7):
+            log.warning("%d", number)
+            seen.append(len(in_log(path)))
+    assert sorted(set(seen)) == [0, PORTION, 2 * PORTION]
+    assert in_log(path) == [str(number) for number in range(2 * PORTION + 7)]
+    log.warning("alone")
+    assert in_log(path)[-1] == "alone"
+    messages.close()
+
+
+def test_what_another_thread_says_in_a_burst_is_written_at_once_and_in_order(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log"
+    messages = Messages(settings(str(path)), console=False)
+    with burst(), burst():
+        log.warning("first")
+        other = threading.Thread(target=log.warning, args=("second",))
+        other.start()
+        other.join()
+        assert in_log(path) == ["first", "second"]
+        log.warning("third")
+    assert in_log(path) == ["first", "second", "third"]
+    messages.close()
+
+
+def test_what_was_said_before_a_burst_breaks_off_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    messages = Messages(settings(str(path)), console=False)
+    with pytest.raises(KeyError), burst():
+        log.warning("before")
+        raise KeyError
+    assert in_log(path) == ["before"]
+    messages.close()
+
+
+def test_a_burst_follows_a_log_that_was_renamed(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    messages = Messages(settings(str(path)), console=False)
+    with burst():
+        for number in range(PORTION + 1):
+            log.warning("%d", number)
+        path.rename(tmp_path / "old")
+    assert in_log(tmp_path / "old") == [str(number) for number in range(PORTION)]
+    assert in_log(path) == [str(PORTION)]
+    messages.close()
+
+
+def test_a_message_that_does_not_fit_its_arguments_harms_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log"
+    handler = open_target(str(path), settings())
+    for text, words in (("%d", ("no number",)), ("%s", ("next",))):
+        handler.handle(logging.LogRecord("a", logging.WARNING, "", 1, text, words, None))
+    assert in_log(path) == ["next"] and "Logging error" in capsys.readouterr().err
+    handler.close()

@@ -24,10 +24,13 @@ from hypothesis import strategies as st
 from fail2ban import store as store_module
 from fail2ban.database import Database
 from fail2ban.errors import StoreError
+from fail2ban.events import Event
 from fail2ban.ledger import Batch, Deferred, Record, Remembered, Suspect
 from fail2ban.queries import Earlier, Queries
 from fail2ban.records import Failure, Id, StoreSettings
 from fail2ban.store import PURGE_INTERVAL, Store
+from fail2ban.storedrows import id_item, id_items, id_list
+from fail2ban.storeschema import APPLICATION, SCHEMA
 from tests import needs
 from tests.helpers import NOW, FakeClock
 from tests.stored import ban, batch_of, batches, event
@@ -95,8 +98,8 @@ def test_what_is_saved_is_loaded_as_it_was(saved: list[Batch], other: Batch) -> 
     assert [type(ban.id) for ban in found.bans] == [type(one.id) for one in found.bans]
     earlier = {id: record for jail, id, record in store.records() if jail == "sshd"}
     assert earlier == live(expected.records)
-    told = store.ask(lambda queries: queries.events(None, "sshd", 1000))
-    assert told == expected.events
+    told = store.ask(lambda queries: queries.events(1000))
+    assert [one for one in told if one.jail == "sshd"] == expected.events
     store.close()
 
 
@@ -286,25 +289,105 @@ def test_who_is_forgotten_by_hand_leaves_no_lines(stores: Make) -> None:
     assert store.ask(lambda queries: queries.lines(ID, None)) == Earlier((), 0)
 
 
-def test_events_are_found_by_whom_and_where(stores: Make) -> None:
+def test_events_are_found_by_whom_they_concern(stores: Make) -> None:
     store = stores()
+    other = ip_address("192.0.2.2")
     told = [
         event(NOW, "192.0.2.1", "a"),
         event(NOW, "192.0.2.2", "a"),
+        Event(NOW, "command", "a", None, {"count": 2}, (other, ID)),
         event(NOW, "192.0.2.1", "b"),
+        Event(NOW, "command", "a", None, {"verb": "check"}),
     ]
     store.save(Batch(events=list(told)))
 
-    def found(id: Id | None, jail: str | None, limit: int = 10) -> list[int]:
-        answer = store.ask(lambda queries: queries.events(id, jail, limit))
-        return [told.index(one) for one in answer]
+    def found(*ids: Id, limit: int = 10) -> list[int]:
+        answer = store.ask(lambda queries: queries.events_of(ids, limit))
+        return [
+            told.index(replace(one, ids=told[2].ids if "count" in one.facts else ()))
+            for one in answer
+        ]
 
-    assert found(None, None) == [0, 1, 2]
-    assert found(ID, None) == [0, 2]
-    assert found(ID, "b") == [2]
-    assert found(None, "a") == [0, 1]
-    assert found(None, None, 2) == [1, 2]
-    assert found("192.0.2.1", None) == []
+    assert len(store.ask(lambda queries: queries.events(10))) == 5
+    store._keeper._database.connection.execute("UPDATE events SET ids = x'00' WHERE number = 5")
+    assert len(store.ask(lambda queries: queries.events(2))) == 2
+    assert found() == []
+    assert found(ID) == [0, 2, 3]
+    assert found(ID, other) == [0, 1, 2, 3]  # what concerns both is one event
+    assert found(ID, limit=1) == [2, 3]
+    assert found("192.0.2.1") == []
+
+
+IDS = st.one_of(
+    st.sampled_from(["a", "=a", ",", '"', "\\", '","', "192.0.2.1", "\ud800", "a,b", "\\u002c"]),
+    st.text(max_size=5),
+    st.ip_addresses(),
+    st.sampled_from([ip_network("192.0.2.0/24"), ip_address("fe80::1%a,b")]),
+)
+
+
+@given(st.lists(IDS, min_size=2, max_size=6), IDS)
+def test_an_event_of_many_is_found_by_exactly_those(ids: list[Id], other: Id) -> None:
+    written = id_items(id_list(ids))
+    assert len(written) == len(ids)
+    assert (id_item(other) in written) == (other in ids)
+    assert all(id_item(id) in written for id in ids)
+
+
+def test_a_database_of_version_1_learns_whom_an_event_of_many_concerns(
+    stores: Make, file: str
+) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(_first_version())
+    store = stores(file)
+    before = store.ask(lambda queries: queries.events_of([ID], 10))
+    assert [one.facts for one in before] == [{"old": 1}]
+    store.save(Batch(events=[Event(NOW, "command", "a", None, {"count": 2}, (ID, "x"))]))
+    assert len(store.ask(lambda queries: queries.events_of([ID], 10))) == 2
+    assert len(store.ask(lambda queries: queries.events_of(["x"], 10))) == 1
+    store.close()
+    with closing(sqlite3.connect(file)) as connection, closing(sqlite3.connect("")) as fresh:
+        fresh.executescript(SCHEMA)
+        names = "SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name"
+        assert connection.execute(names).fetchall() == fresh.execute(names).fetchall()
+
+
+def _first_version() -> str:
+    """Return the SQL that made a database of version 1, with one event."""
+    events = SCHEMA[SCHEMA.index("CREATE TABLE events") : SCHEMA.index("CREATE TABLE imports")]
+    old = """
+        CREATE TABLE events (
+            number INTEGER PRIMARY KEY, time REAL NOT NULL, kind NOT NULL, jail, id, facts NOT NULL
+        );
+        CREATE INDEX events_id ON events (id);
+        CREATE INDEX events_jail ON events (jail);
+        CREATE INDEX events_time ON events (time);
+    """
+    row = f"""INSERT INTO events VALUES (1, {NOW}, 'found', 'a', '{ID}', '{{"old":1}}')"""
+    kind = f"PRAGMA application_id = {APPLICATION:d}; PRAGMA user_version = 1"
+    return f"{SCHEMA.replace(events, old)}; {row}; {kind}"
+
+
+def test_events_that_came_while_the_clock_was_ahead_are_forgotten_with_those_behind(
+    stores: Make, file: str
+) -> None:
+    clock = FakeClock()
+    store = stores(file, clock, purgeage=DAY)
+    times = [NOW, NOW + 9 * DAY, NOW + 1, NOW + 10 * DAY]
+    store.save(Batch(events=[event(time) for time in times]))
+    clock.advance(DAY + PURGE_INTERVAL)
+    store.step()
+
+    def left() -> list[float]:
+        return [one.time for one in store.ask(lambda queries: queries.events(10))]
+
+    assert left() == times[1:]
+    clock.advance(9 * DAY)
+    store.step()
+    assert left() == times[3:]
+    clock.advance(2 * DAY)
+    store.step()
+    assert left() == []
 
 
 # What is forgotten --------------------------------------------------------------------
@@ -336,7 +419,7 @@ def test_what_is_old_is_forgotten_each_hour(stores: Make, file: str) -> None:
     assert left.deferred == {}
     assert (left.marks, len(left.bans)) == ({"log": "1"}, 1)
     assert {id for _, id, _ in store.records()} == {"permanent", "new"}
-    assert store.ask(lambda queries: len(queries.events(None, None, 10))) == 1
+    assert store.ask(lambda queries: len(queries.events(10))) == 1
     assert store.ask(lambda queries: queries.lines(ID, None)).failures == 0
 
 
@@ -396,7 +479,7 @@ def test_events_go_first_where_there_is_no_more_room(
     for _ in range(10):
         filled(store, events=1500)
         assert os.stat(file).st_size <= 2_000_000 + store_module.EVENTS * 200
-    kept = store.ask(lambda queries: queries.events(None, None, 10**6))
+    kept = store.ask(lambda queries: queries.events(10**6))
     assert 0 < len(kept) < 15_000
     assert kept[-1].time == NOW + 1499
     assert len(list(store.records())) == 300

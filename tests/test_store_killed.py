@@ -96,7 +96,7 @@ def test_after_a_kill_each_batch_is_there_as_a_whole_and_none_that_was_told_is_m
         records = {id: record.bans for _, id, record in store.records()}
         last = whole(store.load("sshd"), records)
         assert last >= told
-        events = store.ask(lambda queries: queries.events(None, None, 10**6))
+        events = store.ask(lambda queries: queries.events(10**6))
         numbers = [event.facts["number"] for event in events]
         assert numbers == [number for number in range(1, last + 1) for _ in range(PARTS)]
         store.close()

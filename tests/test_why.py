@@ -214,6 +214,19 @@ Now:
     )
 
 
+def test_what_served_many_says_how_many_and_whether_it_is_tried_again(host: Host) -> None:
+    facts = {"action": "nft", "verb": "ban", "seconds": 0.0021, "count": 500}
+    host.events = [
+        event("command", None, **facts, error="no such set", status=1, divided=True),
+        event("command", None, **facts, error="", status=0),
+    ]
+    assert (
+        "nft ban for 500 at once: FAILED with status 1 after 2.1 ms,"
+        " and is tried again in parts: no such set\n" in shown(host)
+    )
+    assert "nft ban for 500 at once: done in 2.1 ms\n" in shown(host)
+
+
 def test_who_is_unknown_is_said_to_be(host: Host) -> None:
     assert shown(host) == "192.0.2.7\n  nothing is recorded\nNow:\n  it is not banned"
 

@@ -116,6 +116,8 @@ def _banned(facts: Object) -> str:
 
 def _command(facts: Object) -> str:
     what = f"{facts.get('action')} {facts.get('verb')}"
+    if (count := facts.get("count", 1)) != 1:
+        what += f" for {count} at once"
     if facts.get("dryrun"):
         return f"{what}: shown, not run, for this is a dry run"
     took = _seconds(facts.get("seconds"))
@@ -123,7 +125,8 @@ def _command(facts: Object) -> str:
         return f"{what}: done in {took}"
     status = facts.get("status")
     ended = "" if status is None else f" with status {status}"
-    return f"{what}: FAILED{ended} after {took}: {error}"
+    again = ", and is tried again in parts" if facts.get("divided") else ""
+    return f"{what}: FAILED{ended} after {took}{again}: {error}"
 
 
 def _other(kind: str) -> Callable[[Object], str]:

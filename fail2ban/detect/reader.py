@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from fail2ban.bursts import burst
 from fail2ban.detect.dating import Dating
 from fail2ban.detect.mainthread import Closed, MainThread
 from fail2ban.detect.match import Line, Match, Matcher
@@ -218,10 +219,11 @@ class LogReader:
         """Deal with the chunk at hand; tell whether to go on."""
         chunks = self._chunks
         while not stop.is_set():
-            while chunks.matches:
-                self._judge(*chunks.matches.popleft())
-                if stop.is_set():
-                    return False
+            with burst():
+                while chunks.matches and not stop.is_set():
+                    self._judge(*chunks.matches.popleft())
+            if stop.is_set():
+                return False
             if not chunks.lines:
                 return True
             rest = self._matching.match(chunks, self.match, self.clock)

@@ -15,6 +15,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
+from fail2ban.bursts import burst
 from fail2ban.decide.bans import Bans, Entry, Part, State
 from fail2ban.enforce.builder import NOT_SET_UP, Builder, Plans, is_applied
 from fail2ban.enforce.enforcer import Enforcer, Failed, is_failed, is_retried, report_failed
@@ -154,8 +155,9 @@ class Banner:
 
     def tell(self, entries: Sequence[Entry]) -> None:
         """Report bans that are in force: they would outlive us by now."""
-        for entry in entries:
-            self._reporter.announce(entry)
+        with burst():
+            for entry in entries:
+                self._reporter.announce(entry)
         for jail, some in by_jail(entries).items():
             self._enforcer.tell(jail, some)
 
@@ -248,8 +250,7 @@ class Banner:
         done = [e for e in due if not e.lifting and is_applied(site, e)]
         left = [e for e in due if not e.lifting and not is_applied(site, e)]
         self._lifter.lift_at(site, over)
-        for entry in over:
-            self._enforcer.finish(entry)
+        self._enforcer.finish_all(over)
         self._prolong_at(site, [entry for entry in done if entry.part(site.name).attempts])
         self.ban_at(site, left)
         self._enforcer.settle(site.jail, left)

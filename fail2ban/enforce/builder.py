@@ -113,8 +113,7 @@ class Builder:
     def forget(self, jails: Iterable[str]) -> None:
         """Forget the bans of sections that have ended, also of those without an action."""
         for jail in jails:
-            for entry in self._bans.of(jail):
-                self._enforcer.forget(entry, repeal=True)
+            self._enforcer.forget_all(self._bans.of(jail), repeal=True)
 
     def ban_again(self, site: Site) -> None:
         """Carry out all bans in force at an action; one that tells is told what it missed."""

@@ -66,7 +66,15 @@ _IPTABLES_GLOBAL = (
 _TABLE = re.compile(r"[a-z]+")
 _SECONDS = re.compile(r"[0-9]{1,6}")
 
+#: The commands of all batches.
+_FOR_MANY = re.compile(rf"{_PROGRAM.pattern}(?:-restore --noflush -w.*|(?: \S+)* (?:-f -|restore))")
+
 _BARE = re.compile(r"[\w.:/@,+=%!<>-]+", re.ASCII)
+
+
+def is_for_many(command: str) -> bool:
+    """Tell whether a command is that of a batch: it does nothing but what it is fed."""
+    return _FOR_MANY.fullmatch(command) is not None
 
 
 def line(words: Sequence[str]) -> Written | None:

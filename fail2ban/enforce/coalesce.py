@@ -9,8 +9,10 @@ after the other is guilty, what is wrong is something else, and the rest has to 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from fail2ban.enforce.bulk import Batch
 from fail2ban.enforce.halving import Patience, outcome
@@ -20,12 +22,41 @@ from fail2ban.errors import CommandError
 #: None: done.
 Outcome = CommandError | None
 
-#: Gives a program its input: the command, the input, how many lines of ours are in it, and
-#: the seconds that it may take; raises CommandError.
-Send = Callable[[str, str, int, float], None]
+#: Tells whether a process stands by for a command, so that a lone line is no slower so.
+Ready = Callable[[str], bool]
 
 #: Runs one of the commands as the user wrote it, by its number; raises CommandError.
 Alone = Callable[[int], None]
+
+
+class Send(Protocol):
+    """Gives a program its input.
+
+    Args:
+        numbers: of the commands whose lines are in it.
+        seconds: that it may take.
+        divides: tells of a failure whether its lines are tried again in smaller parts,
+            which tell what has become of each.
+
+    Raises:
+        CommandError: it failed.
+    """
+
+    def __call__(
+        self,
+        command: str,
+        feed: str,
+        numbers: Sequence[int],
+        seconds: float,
+        divides: Callable[[CommandError], bool],
+        /,
+    ) -> None: ...
+
+
+def never_ready(command: str) -> bool:
+    """Tell that no process stands by; a `Ready`."""
+    return False
+
 
 #: Lines for one process.
 LARGEST = 100_000
@@ -44,14 +75,19 @@ _STOPPED = re.compile(r"Error in line ([0-9]{1,9})\b")
 
 
 def carry_out(
-    lines: Sequence[Line | None], alone: Alone, send: Send, timeout: float
+    lines: Sequence[Line | None],
+    alone: Alone,
+    send: Send,
+    timeout: float,
+    ready: Ready = never_ready,
 ) -> list[Outcome]:
     """Carry out commands, one process for as many as possible.
 
     Those of one batch are carried out in their order, a batch after the other by
     their first lines, and behind them those that have no line. A lone one runs as it
-    is written. A batch that does not end in time, or not by itself, may have done
-    anything: all of it counts as failed, and nothing is tried again here.
+    is written, unless a process stands by for its line. A batch that does not end in
+    time, or not by itself, may have done anything: all of it counts as failed, and
+    nothing is tried again here.
 
     Args:
         lines: one for each command; None: it runs as it is written.
@@ -59,6 +95,7 @@ def carry_out(
             raises besides CommandError ends it all.
         send: runs the batches.
         timeout: seconds that one command may take; a batch gets 0.5 ms more a line.
+        ready: tells whether a process stands by.
 
     Returns:
         one outcome for each command, in their order.
@@ -73,7 +110,7 @@ def carry_out(
             part = numbers[at : at + LARGEST]
             texts = [line.text for number in part if (line := lines[number]) is not None]
             work = _Work(batch, texts, part, alone, send, timeout)
-            for number, found in zip(part, work.do(), strict=True):
+            for number, found in zip(part, work.do(ready(batch.command)), strict=True):
                 outcomes[number] = found
     for number in written:
         outcomes[number] = outcome(alone, number)
@@ -103,10 +140,19 @@ class _Work:
         self._useless = False
         self._patience = Patience()
 
-    def do(self) -> list[Outcome]:
-        """Carry out all lines; return their outcomes."""
-        if self._batch.atomic:
-            self._halve(0, len(self._texts))
+    def do(self, ready: bool) -> list[Outcome]:
+        """Carry out all lines; return their outcomes.
+
+        Args:
+            ready: a process stands by.
+        """
+        count = len(self._texts)
+        if count == 1 and ready:
+            error = self._send(0, 1)
+            if error is not None and not self._is_settled(error, 0, 1):
+                self._each(0, 1)
+        elif self._batch.atomic:
+            self._halve(0, count)
         else:
             self._go_on()
         return self._outcomes
@@ -150,8 +196,8 @@ class _Work:
 
     def _pass(self, begin: int, end: int, error: CommandError) -> int:
         """Do the line of a range at which the program stopped; return the one behind it."""
-        stop = self._stop(error)
-        if stop is None or begin + stop >= end:
+        stop = self._stop(error, end - begin)
+        if stop is None:
             # How far it came is not known, and not every command may be repeated.
             self._outcomes[begin:end] = [error] * (end - begin)
             return end
@@ -160,11 +206,12 @@ class _Work:
         self._useless = self._each(begin + stop, begin + stop + 1)
         return begin + stop + 1
 
-    def _stop(self, error: CommandError) -> int | None:
-        """Return the line at which the program stopped, from 0."""
+    def _stop(self, error: CommandError, count: int) -> int | None:
+        """Return at which of so many lines the program stopped, from 0."""
         found = (_STOPPED.search(line) for line in error.output)
         number = next((int(stopped[1]) for stopped in found if stopped), 0)
-        return (number - 1) // self._batch.end.count("\n") if number else None
+        line = (number - 1) // self._batch.end.count("\n")
+        return line if 0 <= line < count else None
 
     # Either ----------------------------------------------------------------------
 
@@ -178,12 +225,21 @@ class _Work:
         batch, count = self._batch, end - begin
         lines = batch.end.join(self._texts[begin:end]) + batch.end
         seconds = self._timeout + count * LINE_SECONDS
+        feed, numbers = batch.before + lines + batch.after, self._numbers[begin:end]
+        divides = functools.partial(self._divides, count)
         try:
-            self._give(batch.command, batch.before + lines + batch.after, count, seconds)
+            self._give(batch.command, feed, numbers, seconds, divides)
         except CommandError as error:
             return error
         self._patience.note(None)
         return None
+
+    def _divides(self, count: int, error: CommandError) -> bool:
+        """Tell whether so many lines are tried again, in parts or alone, after a failure."""
+        if error.status in _NOT_RUN:
+            return True
+        stopped = self._batch.atomic or self._stop(error, count) is not None
+        return stopped and not error.in_doubt
 
     def _is_settled(self, error: CommandError, begin: int, end: int) -> bool:
         """Deal with a failure that says nothing about the lines; tell whether it was one."""

@@ -14,6 +14,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
+from fail2ban.bursts import burst
 from fail2ban.decide.bans import Bans, Entry, Part, State
 from fail2ban.enforce.errands import Outcomes, Scope
 from fail2ban.enforce.pauses import START_LONGEST, growing_pause
@@ -168,12 +169,13 @@ class Enforcer:
     def settle(self, jail: str, entries: Iterable[Entry]) -> None:
         """Conclude how far bans of a section have come; report those that are in force."""
         sites = self._scaffold.enforcing(jail)
-        for entry in entries:
-            counted = [site for site in sites if not self.excused(site, entry)]
-            if sites and not counted:
-                self._note_excused(sites[0], entry)
-            else:
-                self._conclude(entry, [entry.part(site.name).state for site in counted])
+        with burst():
+            for entry in entries:
+                counted = [site for site in sites if not self.excused(site, entry)]
+                if sites and not counted:
+                    self._note_excused(sites[0], entry)
+                else:
+                    self._conclude(entry, [entry.part(site.name).state for site in counted])
 
     def _conclude(self, entry: Entry, states: Sequence[State]) -> None:
         """Conclude from how far a ban has come at each action how far it has come at all."""
@@ -315,6 +317,12 @@ class Enforcer:
         if entry.lifting and not entry.parts:
             self.forget(entry)
 
+    def finish_all(self, entries: Iterable[Entry]) -> None:
+        """Do the same with many."""
+        with burst():
+            for entry in entries:
+                self.finish(entry)
+
     def forget(self, entry: Entry, repeal: bool = False) -> None:
         """Forget a ban; say so, if it was ever reported.
 
@@ -323,6 +331,12 @@ class Enforcer:
         """
         self._reporter.ended(entry, repeal)
         self._bans.remove(entry)
+
+    def forget_all(self, entries: Iterable[Entry], repeal: bool = False) -> None:
+        """Do the same with many."""
+        with burst():
+            for entry in entries:
+                self.forget(entry, repeal)
 
     def empty(self, site: Site, entries: Sequence[Entry]) -> list[Entry]:
         """Lift many bans at one action, all at once where it can.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fail2ban.enforce import tags
-from fail2ban.enforce.coalesce import carry_out
+from fail2ban.enforce.coalesce import Ready, carry_out, never_ready
 from fail2ban.enforce.halving import in_halves, outcome
 from fail2ban.enforce.performer import Performer, Told
 from fail2ban.enforce.plain import Plain, plain
@@ -59,10 +59,12 @@ class Errands:
     Attributes:
         performer: runs its commands. What it only shows is shown as the user wrote it.
         lore: whom tags ask.
+        ready: tells whether a process stands by for a batch.
     """
 
     performer: Performer
     lore: Lore
+    ready: Ready = never_ready
 
     def gathers(self, errand: Errand, scopes: Iterable[Scope]) -> bool:
         """Tell whether many bans take one command, in each of some scopes."""
@@ -101,7 +103,8 @@ class Errands:
         if not one.strip():
             return [None] * len(bans)
         alone = functools.partial(self._alone, errand, one, now)
-        if several and (found := self._plain(one)) is not None:
+        found = self._plain(one)
+        if found is not None and (several or self.ready(found.batch.command)):
             return self._coalesce(errand, found, bans, now, alone)
         return [outcome(alone, ban) for ban in bans]
 
@@ -113,7 +116,8 @@ class Errands:
         jail, family = self.performer.jail, bans[0].family
         facts = Facts(jail, family, now, lifting=errand.lifting, lore=self.lore)
         feed = "".join(f"{tags.address_text(b.ip)} {family} {_seconds(b, now)}\n" for b in bans)
-        told = Told(errand.verb, bans[0].id if len(bans) == 1 else None, len(bans))
+        several = len(bans) > 1
+        told = Told(errand.verb, [ban.id for ban in bans], lambda error: several)
         self.performer.run(told, text, facts, {}, feed)
 
     def _coalesce(
@@ -132,16 +136,26 @@ class Errands:
         family, performer = bans[0].family, self.performer
         lines = [found.line(self._facts(errand, family, ban, now).lookup) for ban in bans]
 
-        def send(command: str, feed: str, count: int, seconds: float) -> None:
-            with performer.telling(Told(errand.verb, None, count)):
+        def send(
+            command: str,
+            feed: str,
+            numbers: Sequence[int],
+            seconds: float,
+            divides: Callable[[CommandError], bool],
+        ) -> None:
+            ids = [bans[number].id for number in numbers]
+            with performer.telling(Told(errand.verb, ids, divides)):
                 performer.shell(command, {}, seconds, feed=feed)
 
-        return carry_out(lines, lambda place: alone(bans[place]), send, performer.timeout)
+        def by_itself(number: int) -> None:
+            alone(bans[number])
+
+        return carry_out(lines, by_itself, send, performer.timeout, self.ready)
 
     def _alone(self, errand: Errand, text: str, now: float, ban: Ban) -> None:
         """Run a command for one ban, as the user wrote it."""
         facts = self._facts(errand, ban.family, ban, now)
-        self.performer.run(Told(errand.verb, ban.id), text, facts, tags.environment(ban, now))
+        self.performer.run(Told(errand.verb, [ban.id]), text, facts, tags.environment(ban, now))
 
     def _facts(self, errand: Errand, family: Scope, ban: Ban, now: float) -> Facts:
         return Facts(self.performer.jail, family, now, ban, errand.lifting, self.lore)

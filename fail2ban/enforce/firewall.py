@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fail2ban.enforce import tags
+from fail2ban.enforce.coalesce import Ready, never_ready
 from fail2ban.enforce.errands import Errand, Errands, Outcomes, Scope
 from fail2ban.enforce.escape import is_harmless
 from fail2ban.enforce.performer import Performer, Told
@@ -58,6 +59,7 @@ class Firewall:
         events: is told of each command.
         ticks: seconds that only go forward.
         dry: the shell only shows commands.
+        ready: tells whether a process stands by for a batch.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Firewall:
     events: Events = field(default_factory=Events)
     ticks: Callable[[], float] = time.monotonic
     dry: bool = False
+    ready: Ready = never_ready
 
     @property
     def can_check(self) -> bool:
@@ -176,7 +179,7 @@ class Firewall:
 
     @functools.cached_property
     def _errands(self) -> Errands:
-        return Errands(self._performer, self.lore)
+        return Errands(self._performer, self.lore, self.ready)
 
     @functools.cached_property
     def _performer(self) -> Performer:

@@ -91,8 +91,9 @@ class Keeper:
                     return False
             for entry in entries:
                 self._enforcer.gone(site, entry)
-        for entry in entries:
-            self._enforcer.forget(entry, repeal=not entry.lifting)
+        for over in (True, False):
+            some = [entry for entry in entries if entry.lifting is over]
+            self._enforcer.forget_all(some, repeal=not over)
         return True
 
     def _held(self, jail: str) -> dict[str, list[Id]]:

@@ -46,8 +46,7 @@ class Lifter:
             known = [entry for entry in some if self._bans.get(jail, entry.ban.id) is not None]
             for site in reversed(self._scaffold.enforcing(jail)):
                 self.lift_at(site, known)
-            for entry in known:
-                self._enforcer.finish(entry)
+            self._enforcer.finish_all(known)
 
     def lift_all(self, jail: str, ended: list[Entry]) -> None:
         """Carry out the end of many bans, and of those that are being lifted anyway."""
@@ -61,8 +60,7 @@ class Lifter:
                 if entry not in left:
                     self._enforcer.gone(site, entry)
             self.lift_at(site, [entry for entry in over if entry in left])
-        for entry in over:
-            self._enforcer.finish(entry)
+        self._enforcer.finish_all(over)
 
     def lift_at(self, site: Site, entries: Iterable[Entry]) -> None:
         """Have one action let go of bans."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,13 +20,13 @@ class Told:
     """What is told of a command.
 
     Attributes:
-        id: whom it is about; None: nobody, or many.
-        count: how many it is about.
+        ids: whom it is about; none: nobody.
+        divides: tells of a failure whether it is tried again for smaller parts of them.
     """
 
     verb: str
-    id: Id | None = None
-    count: int = 1
+    ids: Sequence[Id] = ()
+    divides: Callable[[CommandError], bool] = lambda error: False
 
 
 @dataclass(frozen=True)
@@ -75,21 +75,22 @@ class Performer:
         try:
             yield
         except CommandError as error:
-            self._tell(told, began, str(error), error.status)
+            self._tell(told, began, error)
             raise
         self._tell(told, began)
 
-    def _tell(self, told: Told, began: float, error: str = "", status: int | None = 0) -> None:
-        several: dict[str, object] = {"count": told.count} if told.count > 1 else {}
-        self.events.tell(
+    def _tell(self, told: Told, began: float, error: CommandError | None = None) -> None:
+        divided = error is not None and told.divides(error)
+        more: dict[str, object] = {"divided": True} if divided else {}
+        self.events.tell_of(
             "command",
             self.jail,
-            told.id,
+            told.ids,
             action=self.action,
             verb=told.verb,
             seconds=self.ticks() - began,
-            error=error,
-            status=status,
+            error="" if error is None else str(error),
+            status=0 if error is None else error.status,
             dryrun=self.dry,
-            **several,
+            **more,
         )

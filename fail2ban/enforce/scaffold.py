@@ -17,6 +17,7 @@ from typing import Protocol
 from fail2ban.enforce import shell as shells
 from fail2ban.enforce.aside import Aside, at_once
 from fail2ban.enforce.base import Base
+from fail2ban.enforce.coalesce import Ready, never_ready
 from fail2ban.enforce.errands import Scope
 from fail2ban.enforce.firewall import Firewall
 from fail2ban.enforce.shell import Shell, report
@@ -56,6 +57,7 @@ class Scaffold:
         modes: the sections whose commands are not run as usual.
         events: is told of each command.
         rehearsal: returns what only shows the commands of a section.
+        ready: tells whether a process stands by for a batch.
     """
 
     def __init__(
@@ -70,10 +72,11 @@ class Scaffold:
         modes: Modes | None = None,
         events: Events | None = None,
         rehearsal: Callable[[str], Shell] = shells.rehearsal,
+        ready: Ready = never_ready,
     ) -> None:
         self.settings, self._shell, self._families = settings, shell, families
         self._lore, self._post, self.aside = lore or Lore(), post, aside
-        self._modes, self._rehearsal = modes or Modes(), rehearsal
+        self._modes, self._rehearsal, self._ready = modes or Modes(), rehearsal, ready
         self.events = events or Events()
         self.base = Base(settings, shell, rehearsal("*"), self.events)
         self.base.dry = _are_dry(actions, self._modes)
@@ -227,7 +230,14 @@ class Scaffold:
         dry = self.is_dry(jail)
         shell = self._rehearsal(jail) if dry else self._shell
         firewall = Firewall(
-            jail, action, shell, self._families, self._lore, events=self.events, dry=dry
+            jail,
+            action,
+            shell,
+            self._families,
+            self._lore,
+            events=self.events,
+            dry=dry,
+            ready=self._ready,
         )
         return Site(firewall, jail if only else f"{jail}/{action.name}")
 

@@ -86,9 +86,24 @@ def run(
         process, alone = _start(command, variables, arguments, fed=data is not None)
     except (OSError, ValueError) as error:  # too long; with a NUL
         raise CommandError(f"'{command}' could not be started: {error}") from error
+    attend(command, process, timeout, data, alone)
+
+
+def attend(
+    command: str,
+    process: subprocess.Popen[bytes],
+    timeout: float,
+    feed: bytes | None,
+    alone: bool,
+) -> None:
+    """Feed the process of a command, and see how it ends; see `run`.
+
+    Args:
+        alone: it is the program itself, without a shell.
+    """
     with process:
         try:
-            output, finished = collect(process, timeout, data)
+            output, finished = collect(process, timeout, feed)
         except OSError as error:
             os.killpg(process.pid, signal.SIGKILL)
             raise CommandError(f"'{command}' could not be watched: {error}") from error
@@ -164,18 +179,31 @@ def _start(
     command: str, variables: Mapping[str, str], arguments: Sequence[str], fed: bool
 ) -> tuple[subprocess.Popen[bytes], bool]:
     """Start a command; tell whether it could do without a shell."""
-    variables = {"PATH": DEFAULT_PATH, **os.environ, **variables}
+    variables = environment(variables)
     words = None if arguments else direct.plain_words(command)
     if words and (file := direct.program(words[0], variables)):
         # What the kernel does not execute, a script without "#!" for one, a shell may.
         with contextlib.suppress(OSError):
-            return _spawn(file, words, direct.environment(variables), fed), True
-    return _spawn(SHELL, [SHELL, "-c", command, *arguments], variables, fed), False
+            return spawn(file, words, direct.environment(variables), fed), True
+    return spawn(SHELL, [SHELL, "-c", command, *arguments], variables, fed), False
 
 
-def _spawn(
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a command that gets some variables of its own."""
+    return {"PATH": DEFAULT_PATH, **os.environ, **variables}
+
+
+def spawn(
     file: str, words: Sequence[str], variables: Mapping[str, str], fed: bool
 ) -> subprocess.Popen[bytes]:
+    """Start a program.
+
+    Args:
+        fed: it is given something on its standard input.
+
+    Raises:
+        OSError, ValueError: that is not possible.
+    """
     return subprocess.Popen(
         words,
         executable=file,

@@ -67,7 +67,9 @@ class Counters:
         key = event.jail, str(event.facts.get("action", "")), str(event.facts.get("verb", ""))
         if (runs := self._commands.get(key)) is None:
             runs = self._commands[key] = _Runs()
-        runs.add(_seconds(event), bool(event.facts.get("error")))
+        # What is tried again in parts has not failed yet: they tell.
+        failed = bool(event.facts.get("error")) and not event.facts.get("divided")
+        runs.add(_seconds(event), failed)
 
     def _note_latency(self, event: Event) -> None:
         # A dry run tells of bans that no kernel has heard of.

@@ -79,7 +79,8 @@ class Keeping:
     def _has_room(self, event: Event) -> bool:
         about = event.jail, None if event.id is None else key(event.id), event.kind
         kept = self._kept.get(about, 0)
-        if kept < SHARE and self._total < TOTAL:
+        # One of many is there for each of them, not one more for nobody.
+        if (kept < SHARE or event.ids) and self._total < TOTAL:
             self._kept[about] = kept + 1
             self._total += 1
             return True

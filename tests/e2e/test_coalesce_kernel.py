@@ -7,10 +7,12 @@ namespace as batches and in another one by one.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from hypothesis import strategies as st
 from fail2ban.enforce import shell
 from fail2ban.enforce.coalesce import carry_out
 from fail2ban.enforce.plain import Line, plain
+from fail2ban.enforce.standby import Standby
 from fail2ban.errors import CommandError
 from tests import needs
 from tests.netns import Namespace
@@ -208,10 +211,34 @@ def as_batch(host: Namespace, steps: Sequence[Step]) -> list[bool]:
     outcomes = carry_out(
         [line(step) for step in steps],
         lambda number: run_alone(host, steps[number]),
-        lambda command, feed, count, seconds: inside(host)(command, {}, seconds, feed=feed),
+        lambda command, feed, _, seconds, divides: inside(host)(command, {}, seconds, feed=feed),
         60.0,
     )
     return [outcome is None for outcome in outcomes]
+
+
+def by_those_that_stand_by(folder: Path, host: Namespace, steps: Sequence[Step]) -> list[bool]:
+    """Carry out each command by a process that was there before the one before it.
+
+    Args:
+        folder: of programs that do their work on the host.
+    """
+    standby, done = Standby(), []
+    try:
+        for step in steps:
+            (outcome,) = carry_out(
+                [line(step)],
+                lambda number, step=step: run_alone(host, step),  # type: ignore[misc]
+                lambda command, feed, _, seconds, divides: standby.run(
+                    f"{folder}/{command}", {}, seconds, feed=feed
+                ),
+                60.0,
+                lambda command: True,
+            )
+            done.append(outcome is None)
+    finally:
+        standby.close()
+    return done
 
 
 def one_by_one(host: Namespace, steps: Sequence[Step]) -> list[bool]:
@@ -248,6 +275,27 @@ def test_the_kernel_holds_the_same_as_after_one_by_one(
         assert found[0] == found[1]
 
     check()
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(v, id=name, marks=needs.programs(*v.programs)) for name, v in VARIANTS.items()],
+)
+def test_it_holds_the_same_where_processes_stand_by(
+    variant: Variant, hosts: tuple[Namespace, Namespace], tmp_path: Path
+) -> None:
+    for program in variant.programs:
+        entered = f'exec nsenter --net=/run/netns/{hosts[0].name} {program} "$@"'
+        (tmp_path / program).write_text(f"#!/bin/sh\nPATH={needs.PATH}\n{entered}\n")
+        (tmp_path / program).chmod(0o755)
+    found = []
+    # Each is there, then there already, gone, and not there any more.
+    steps = [(t, a) for t in variant.templates for a in (*variant.addresses[:3], *NONSENSE[:1])]
+    lone = functools.partial(by_those_that_stand_by, tmp_path)
+    for host, do in zip(hosts, (lone, one_by_one), strict=True):
+        host.run(variant.make)
+        found.append((do(host, steps * 2), variant.state(host)))
+    assert found[0] == found[1]
 
 
 MANY = 2_000
