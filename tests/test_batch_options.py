@@ -91,6 +91,14 @@ def test_one_that_speaks_of_a_family_is_one_for_each() -> None:
     assert action.families == FAMILIES
 
 
+def test_one_command_may_lift_all_bans_of_a_family_at_once() -> None:
+    loaded, problems = classic(JAIL + ONE + "fwflush = empty <family> %(__name__)s\n")
+    assert problems == []
+    flush = action_of(loaded).flush
+    assert (flush.ip, flush.ip6) == ("empty ip SSH", "empty ip6 SSH")
+    assert action_of(classic(JAIL + ONE)[0]).flush == NO_COMMAND
+
+
 def test_one_that_says_iptables_alone_bans_ipv4_only_where_it_is_the_only_one() -> None:
     many = "fwbanmany = iptables-restore -n\nfwunbanmany = x\n"
     assert action_of(classic(JAIL + many)[0]).families == ("ip",)

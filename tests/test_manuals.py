@@ -50,8 +50,8 @@ OPTIONS = {
         """,
     "SECTIONS OF SERVICES": """
         enabled logfile failregex ignoreregex timeregex timepattern usedns maxfailures findtime
-        bantime fwstart fwend fwcheck fwban fwunban fwbanmany fwunbanmany port protocol fwchain onstop dryrun
-        bantime.increment
+        bantime fwstart fwend fwcheck fwban fwunban fwbanmany fwunbanmany fwflush port protocol
+        fwchain onstop dryrun bantime.increment
         """,
     "THE SECTION [MAIL]": """
         enabled host port user password tls from to localtime subject message digest

@@ -370,6 +370,7 @@ def _action(reader: Reader) -> ActionSettings:
         unban=_about_ban(unban),
         banmany=_about_ban(banmany),
         unbanmany=_about_ban(_many(reader, options.FWUNBANMANY, unban)),
+        flush=_set_up(reader.get(options.FWFLUSH)),
         repair_on_unban=True,
         families=_families(ban or banmany),
     )

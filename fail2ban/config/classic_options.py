@@ -59,6 +59,7 @@ FWBAN = Option("fwban", str, "")
 FWUNBAN = Option("fwunban", str, "")
 FWBANMANY = Option("fwbanmany", str, "")
 FWUNBANMANY = Option("fwunbanmany", str, "")
+FWFLUSH = Option("fwflush", str, "")
 
 HOST = Option("host", values.some_text, _mail.host)
 PORT = Option("port", values.port, _mail.port)
@@ -80,7 +81,7 @@ _OF_DAEMON = (
 _OF_JAIL = (
     (ENABLED, LOGFILE, FAILREGEX, IGNOREREGEX, TIMEREGEX, TIMEPATTERN, USEDNS, IGNOREIP)
     + (MAXFAILURES, FINDTIME, BANTIME, POLLTIME, FWSTART, FWEND, FWCHECK, FWBAN, FWUNBAN)
-    + (FWBANMANY, FWUNBANMANY, ONSTOP, DRYRUN, INCREMENT, OVERALLJAILS)
+    + (FWBANMANY, FWUNBANMANY, FWFLUSH, ONSTOP, DRYRUN, INCREMENT, OVERALLJAILS)
     + tree_growth.OPTIONS
 )  # fmt: skip
 _OF_MAIL = (
