@@ -29,6 +29,8 @@ BUSY, PACE = 2, 2000
 LONE = 10.0
 #: Seconds of rest after a start.
 SETTLE = 0.5
+#: Seconds of processor time, and of that many, of a daemon that rests.
+RESTING, REST = 0.02, 0.5
 
 
 @contextmanager
@@ -262,12 +264,21 @@ def _restored(
         result.ready = daemon.ready_after
         result.kernel = _until(elements, daemon.begin, count, shop.sizes.patience)
         result.cut_off = len(elements.seen) < count
+        _wait_for_rest(daemon, shop.sizes.patience)  # it tells of its bans, and stores them
         result.memory = proc.memory(daemon.pid)
         begin = time.monotonic()
         ended = daemon.stop(shop.sizes.patience)
         result.stop = time.monotonic() - begin if ended is None else ended
     shop.clear_firewall()
     return result
+
+
+def _wait_for_rest(daemon: Running, patience: float) -> None:
+    """Wait until a daemon does nothing for a moment."""
+    deadline, before = time.monotonic() + patience, -1.0
+    while daemon.cpu() - before > RESTING and time.monotonic() < deadline:
+        before = daemon.cpu()
+        time.sleep(REST)
 
 
 def _restore_rows(names: tuple[str, ...], measured: dict[str, list[_Restored]]) -> Iterator[Row]:
