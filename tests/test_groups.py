@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from fail2ban.detect.groups import Groups, shown, together
+from fail2ban.detect.groups import Groups, certain, shown, together
 from fail2ban.records import Capture
 
 
@@ -36,6 +36,22 @@ def test_a_later_match_overrides_an_earlier_one_also_with_nothing():
 def test_names_are_lower_case_and_those_in_lower_case_win():
     assert captured(found("(?P<USER>a)", "a")) == {"user": "a"}
     assert captured(found("(?P<user>a)(?P<User>b)", "ab")) == {"user": "a"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("(?P<A>x)(?P<b>(?P<c>y)z*)", {"a", "b", "c"}),
+        ("(?P<a>x*)(?P<b>y)?(?P<c>z)*", set()),
+        ("(?P<a>x)|(?P<b>y)", set()),
+        ("(?=(?P<a>x))", set()),
+        # It may capture nothing, and counts rather than the other.
+        ("(?P<A>x)(?P<a>y*)", set()),
+        ("(?P<a>x)(?P<A>y*)", {"a"}),
+    ],
+)
+def test_a_group_is_certain_if_it_captures_some_text_whenever_the_pattern_matches(pattern, names):
+    assert certain(re.compile(pattern)) == names
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,12 @@ FILTERS = {
         prefregex=sourced(PREFIX)[0],
         datepattern=sourced("{UNB}%b %d %H:%M:%S**"),
     ),
+    "farewells, dates in brackets": tagged(
+        *FAREWELLS, prefregex=sourced(PREFIX)[0], datepattern=sourced(r"\[{DATE}\]")
+    ),
+    "farewells, marks of two spellings": tagged(
+        r"^(?P<NOFAIL>Accepted \w+) (?P<mlfforget>for)(?P<nofail>X?) \S+ from <HOST>", FAREWELLS[0]
+    ),
     "no dates expected": tagged(*CONNECTED, datepattern=sourced("{^LN-BEG}", "{NONE}")),
     "dates in brackets": tagged(
         r"^h \[\] Failed \S+ for \S+ from <HOST>",
@@ -314,6 +320,14 @@ ACCEPTED = "Accepted publickey for bob from 203.0.113.1"
                 f"h sshd[Aug 14 11:59:3077]: {ACCEPTED}",
             ],
         ),
+        # What is known is in two parts in the line.
+        (
+            "farewells, dates in brackets",
+            [
+                "h sshd[77]: Too many failures",
+                f"h sshd[7[2005-08-14 11:59:30]7]: {ACCEPTED}",
+            ],
+        ),
         # It is written otherwise than in the line.
         (
             "farewells, ids of parts",
@@ -336,6 +350,14 @@ def test_a_login_on_a_connection_that_is_known_is_not_passed_over(
     assert outcome(on, on.sieve, blocks) == outcome(off, Sieve(), blocks)
     before = make_filter(FILTERS[name])
     assert outcome(before, before.sieve, [[*lines[:-1], "x"]]) != outcome(off, Sieve(), [["x"]])
+
+
+@needs.module("hyperscan")
+def test_a_login_whose_mark_may_be_overridden_with_nothing_is_not_passed_over() -> None:
+    on, off = (make_filter(FILTERS["farewells, marks of two spellings"]) for _ in range(2))
+    found, _ = outcome(on, on.sieve, [[ACCEPTED, "x"]])
+    assert [str(match.host) for match in found] == ["203.0.113.1"]
+    assert found == outcome(off, Sieve(), [[ACCEPTED, "x"]])[0]
 
 
 @needs.module("hyperscan")
@@ -415,6 +437,30 @@ def test_lines_that_were_put_aside_for_another_filter_are_tried_too() -> None:
     (line,) = old.sieve.pick(Block(text))
     (match,) = matches(new, line)
     assert str(match.host) == "203.0.113.9"
+
+
+ON_AND_OFF = [pytest.param(True, marks=needs.module("hyperscan")), False]
+
+
+@pytest.mark.parametrize("before", ON_AND_OFF)
+@pytest.mark.parametrize("after", ON_AND_OFF)
+def test_a_filter_that_comes_in_the_middle_of_a_block_sees_the_rest(
+    before: bool, after: bool
+) -> None:
+    old, new = (
+        make_filter(tagged(r"^Failed for <HOST>", *one)) for one in ((), ["Refused <HOST>"])
+    )
+    sieves = [filter.sieve if on else Sieve() for filter, on in ((old, before), (new, after))]
+    for sieve in sieves:
+        sieve.settle(UTF8)
+    texts = ["Failed for 203.0.113.1", "x", "Refused 203.0.113.2", "Refused 203.0.113.3", "x"]
+    lines = sieves[0].pick(Block("".join(f"{text}\n" for text in texts).encode()))
+    assert len(matches(old, next(lines))) == 1
+    sieves[0].give_way(sieves[1])
+    rest = [(line.closes, match) for line in lines for match in matches(new, line) or [None]]
+    found = [str(match.host) for _, match in rest if match]
+    assert found == ["203.0.113.2", "203.0.113.3"]
+    assert [closes for closes, _ in rest].count(True) == 1 and rest[-1][0]
 
 
 @needs.module("hyperscan")

@@ -54,19 +54,23 @@ def _cuts(front: Any, date: Any, back: Any) -> Iterator[Cut]:
         yield Cut.BRACKET
     if not most or not date.getwidth()[1]:
         yield from _ORDER
-    elif _is_no_word(front[-1:]) or _is_no_word(back[:1]) or _ends_word(date, back):
+    elif _ends_apart(front) or _is_no_word(back[:1]) or _ends_word(date, back):
         yield Cut.WORDS
 
 
 def keep_words(formats: Iterable[tuple[str, int | str]]) -> bool:
     """Tell whether each word of what the patterns see is a whole word of the line.
 
-    So it is unless a timestamp may stand right before or behind a letter or a digit.
+    So it is unless a timestamp may stand right before or behind a letter or a digit, or
+    between two of them, as "[12:00]" does in "a[12:00]b".
 
     Args:
         formats: as for `common`.
     """
-    return all(_keeps_words(regex, group) for regex, group in formats)
+    return all(
+        Cut.WORDS in cuts_of(regex, group) and _keeps_words(regex, group)
+        for regex, group in formats
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -82,11 +86,16 @@ def _keeps_words(regex: str, group: int | str) -> bool:
 
 def _begins_apart(front: Any, date: Any) -> bool:
     """Tell whether no letter or digit stands right before a date."""
-    if str(front) in _LINE_BEGINS or _is_apart(front[-1:]):
+    if _ends_apart(front) or _is_apart(front[-1:]):
         return True
     while len(date) and date[0][0].name == "SUBPATTERN":
         date = date[0][1][3]
     return _is_no_word(date[:1]) or str(date[:1]) == _EPOCH_PLACE
+
+
+def _ends_apart(front: Any) -> bool:
+    """Tell whether what stands before a date never ends in a letter or a digit."""
+    return str(front) in _LINE_BEGINS or _is_no_word(front[-1:])
 
 
 def _is_apart(nodes: Any) -> bool:

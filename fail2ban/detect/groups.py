@@ -44,7 +44,9 @@ class Groups:
 
 def certain(regex: re.Pattern[str]) -> frozenset[str]:
     """Return the groups that capture some text whenever a pattern matches."""
-    return frozenset(_certain(parsed(regex.pattern, regex.flags), regex.groupindex))
+    # Of names that differ in case the last may always override the others.
+    numbers = {name.lower(): regex.groupindex[name] for name in sorted(regex.groupindex)}
+    return frozenset(_certain(parsed(regex.pattern, regex.flags), numbers))
 
 
 def _certain(tree: Any, numbers: Mapping[str, int]) -> Iterator[str]:
@@ -52,7 +54,7 @@ def _certain(tree: Any, numbers: Mapping[str, int]) -> Iterator[str]:
         if operation.name == "SUBPATTERN":
             number, _, _, inner = value
             if inner.getwidth()[0] > 0:
-                yield from (name.lower() for name in numbers if numbers[name] == number)
+                yield from (name for name in numbers if numbers[name] == number)
             yield from _certain(inner, numbers)
 
 

@@ -138,6 +138,7 @@ class JournalSource:
         self._said: deque[Said] = deque()
         self._size = 0  # of their texts
         self._changed = threading.Condition()  # guards these two
+        self._sieve = Sieve()
         self.use(sieve or Sieve())
         follower.add(self)
 
@@ -158,6 +159,7 @@ class JournalSource:
 
     def use(self, sieve: Sieve) -> None:
         """Pick lines with another sieve from now on; while nobody polls."""
+        self._sieve.give_way(sieve)
         self._sieve = sieve
         sieve.settle(UTF8)
 

@@ -38,6 +38,10 @@ class Block:
     def __iter__(self) -> Iterator[str]:
         return iter(self._usual() or map(self._text, self.encoding.split(self.data)[:-1]))
 
+    def behind(self, begin: int) -> Block:
+        """Return the lines from an offset on."""
+        return Block(self.data[begin:], self.encoding) if begin else self
+
     def begin_of(self, end: int) -> int:
         """Return where the line begins that ends before the offset `end`.
 

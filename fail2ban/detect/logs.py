@@ -87,6 +87,7 @@ class Logs:
         )
         self._paths = Paths(patterns, self._troubles, self._beginnings.earlier.last())
         self._encoding = Encoding(encoding)
+        self._sieve = Sieve()
         self.use(sieve or Sieve())
         self._wanted = self._paths.patterns, frozenset(tails), self._encoding
         self._changed = False
@@ -110,7 +111,8 @@ class Logs:
         self._changed = True
 
     def use(self, sieve: Sieve) -> None:
-        """Pick lines with another sieve from the next block on; while nobody polls."""
+        """Pick lines with another sieve from the next one on; while nobody polls."""
+        self._sieve.give_way(sieve)
         self._sieve = sieve
         sieve.settle(self._encoding)
 

@@ -42,6 +42,7 @@ class Sieve:
     def __init__(self, prepare: Prepare | None = None, aside: frozenset[int] = frozenset()) -> None:
         self._prepare, self._aside = prepare, aside
         self.prefilter: Prefilter | None = None
+        self._successor: Sieve | None = None
         self._encoding = ""
 
     def settle(self, encoding: Encoding) -> None:
@@ -49,17 +50,33 @@ class Sieve:
         self.prefilter = self._prepare(encoding) if self._prepare else None
         self._encoding = encoding.name
 
-    def pick(self, block: Block, live: bool = True, tally: Tally | None = None) -> Iterator[Line]:
-        """Yield the lines that some pattern may match, and the last one."""
-        if self.prefilter is None or block.encoding.name != self._encoding:
-            return self._all(block, live, tally)
-        return self._picked(block, self.prefilter.named(block.data), live, tally)
+    def give_way(self, successor: Sieve) -> None:
+        """Have another sieve pick what is left of a block that is in the works.
 
-    def _all(self, block: Block, live: bool, tally: Tally | None) -> Iterator[Line]:
-        passage, last = Passage(block, self), block.count
+        What we pass over may matter to its filter.
+        """
+        self._successor = successor if successor is not self else None
+
+    def pick(
+        self, block: Block, live: bool = True, tally: Tally | None = None, begin: int = 0
+    ) -> Iterator[Line]:
+        """Yield the lines that some pattern may match, and the last one.
+
+        Args:
+            begin: the offset of the first line that counts.
+        """
+        if self.prefilter is None or block.encoding.name != self._encoding:
+            return self._all(block, live, tally, begin)
+        found = self.prefilter.named(block.data)
+        return self._picked(
+            block, [one for one in found if one[0] >= begin] if begin else found, live, tally
+        )
+
+    def _all(self, block: Block, live: bool, tally: Tally | None, begin: int) -> Iterator[Line]:
+        passage, rest = Passage(block, self), block.behind(begin)
         passage.seen = len(block.data)  # nothing is passed over
-        for number, text in enumerate(block, 1):
-            end = len(block.data) if number == last else 0
+        for number, text in enumerate(rest, 1):
+            end = len(block.data) if number == rest.count else 0
             yield Line(text, None, "", live, tally, passage, end)
 
     def _picked(
@@ -74,6 +91,9 @@ class Sieve:
                 continue
             named = None if ANY in numbers else numbers
             yield Line(text(begin, end), None, "", live, tally, passage, end, named)
+            if self._successor is not None and end != last:
+                yield from self._successor.pick(block, live, tally, end)
+                return
         if end != last:
             begin = block.begin_of(last)
             yield Line(text(begin, last), None, "", live, tally, passage, last, ())
