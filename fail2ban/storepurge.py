@@ -13,8 +13,9 @@ from fail2ban.database import number, transaction
 from fail2ban.storedrows import read
 from fail2ban.storewriter import note_present
 
-#: Rows dropped at a time where there is no more room.
-CHUNK = 2000
+#: Rows dropped at a time where there is no more room. Of events few: one may concern
+#: as many ids as there are lines in a batch.
+CHUNK, EVENTS = 2000, 20
 
 #: How full a database is, of what it may be, after rows were dropped.
 FILL = 0.9
@@ -24,9 +25,12 @@ _OLD = (
     "DELETE FROM deferred WHERE heard < :old",
     "DELETE FROM records WHERE until < :now",
     "DELETE FROM history WHERE time < :old",
-    # They came in this order, but for those at which the clock was set back.
-    "DELETE FROM events WHERE number < coalesce((SELECT number FROM events WHERE time >= :old"
-    " ORDER BY number LIMIT 1), (SELECT max(number) + 1 FROM events))",
+    # They came in this order, but for those at which the clock was set back. Where it was
+    # far ahead nobody knows how old they are: they do not keep those that came later.
+    "DELETE FROM events WHERE number < coalesce("
+    "(SELECT number FROM events WHERE time BETWEEN :old AND :ahead ORDER BY number LIMIT 1),"
+    " (SELECT number FROM events WHERE time >= :old ORDER BY number LIMIT 1),"
+    " (SELECT max(number) + 1 FROM events))",
 )
 # What is gone for good: no section that runs will ask for it.
 _OF_SECTION = (
@@ -35,10 +39,10 @@ _OF_SECTION = (
     "DELETE FROM jails WHERE name = ?",
 )
 _OLDEST = (
-    "DELETE FROM events WHERE number IN (SELECT number FROM events ORDER BY number LIMIT :n)",
-    "DELETE FROM history WHERE number IN (SELECT number FROM history ORDER BY time LIMIT :n)",
+    f"DELETE FROM events WHERE number IN (SELECT number FROM events ORDER BY number LIMIT {EVENTS})",
+    f"DELETE FROM history WHERE number IN (SELECT number FROM history ORDER BY time LIMIT {CHUNK})",
     "DELETE FROM records WHERE (jail, id) IN"
-    " (SELECT jail, id FROM records WHERE until IS NOT NULL ORDER BY last LIMIT :n)",
+    f" (SELECT jail, id FROM records WHERE until IS NOT NULL ORDER BY last LIMIT {CHUNK})",
 )
 
 
@@ -50,7 +54,7 @@ def purge(connection: sqlite3.Connection, now: float, age: float) -> None:
     """
     with transaction(connection):
         for statement in _OLD:
-            connection.execute(statement, {"now": now, "old": now - age})
+            connection.execute(statement, {"now": now, "old": now - age, "ahead": now + age})
 
 
 def purge_sections(
@@ -98,7 +102,7 @@ def shrink(connection: sqlite3.Connection, most: int) -> int:
     gone = 0
     for statement in _OLDEST:
         while used(connection) > most * FILL:
-            dropped = connection.execute(statement, {"n": CHUNK}).rowcount
+            dropped = connection.execute(statement).rowcount
             if not dropped:
                 break
             gone += dropped

@@ -45,6 +45,7 @@ class _FileHandler(logging.handlers.WatchedFileHandler):
     """
 
     _failing = False
+    _is_replaced = False
 
     def __init__(self, path: str) -> None:
         self._held: list[str] = []  # first: who opens a file flushes it
@@ -55,7 +56,7 @@ class _FileHandler(logging.handlers.WatchedFileHandler):
             self._held.append(self.format(record))
         except Exception:  # a message of ours that does not fit its arguments
             self.handleError(record)
-        if len(self._held) >= PORTION or not bursts.is_on():
+        if len(self._held) >= PORTION or self._is_replaced or not bursts.is_on():
             self.flush()
 
     def flush(self) -> None:
@@ -64,6 +65,16 @@ class _FileHandler(logging.handlers.WatchedFileHandler):
         try:
             if self._held:
                 self._write()
+        finally:
+            self.release()
+
+    def close(self) -> None:
+        """Write what is held; the end of a burst is no concern of ours any more."""
+        self.acquire()
+        try:
+            self._is_replaced = True  # a thread may still be about to say something here
+            self.flush()
+            super().close()
         finally:
             self.release()
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fail2ban.detect.export import Entry, Export
@@ -79,6 +79,8 @@ def test_entries_come_out_as_they_were_wherever_the_stream_is_cut(
     assert read(written(entries), cuts) == (list(map(meant, entries)), 0)
 
 
+# Cut within the length of a field whose name alone is too long.
+@example([[("__CURSOR", b"s=1;i=2"), ("SYSLOG_IDENTIFIER", b"\0")]], [17 + 18 + 6], 20)
 @given(ENTRIES, CUTS, st.integers(20, 400))
 def test_an_entry_is_left_out_only_if_it_is_too_long(
     entries: list[list[Field]], cuts: list[int], limit: int

@@ -10,6 +10,7 @@ import stat
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -523,6 +524,25 @@ def test_a_missing_journalctl_is_waited_for(
         f"[one] the journal cannot be read: {world.program} cannot be run:"
         " No such file or directory; still trying"
     ]
+
+
+class Text(str):
+    """A text of which one can tell whether it is still in memory."""
+
+
+@pytest.mark.parametrize("others", [(), ("sshd",)])
+def test_what_somebody_writes_at_length_is_not_remembered(
+    world: World, others: tuple[str, ...]
+) -> None:
+    named = world.source("named", "SYSLOG_IDENTIFIER=sshd")
+    takers = follower._takers([world.source("all"), named])
+    long = Text("x" * 100_000)
+    memory = weakref.ref(long)
+    found = takers({"SYSLOG_IDENTIFIER": (long, *others) if others else long})
+    assert (named in found) == bool(others)
+    del long
+    is_in_memory = memory() is not None
+    assert not is_in_memory
 
 
 def test_the_pause_between_attempts_grows_to_a_limit(tmp_path: Path) -> None:

@@ -526,6 +526,38 @@ def test_a_burst_follows_a_log_that_was_renamed(tmp_path: Path) -> None:
     messages.close()
 
 
+def test_who_still_has_a_target_that_was_replaced_at_hand_loses_nothing_in_a_burst(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log"
+    messages = Messages(settings(str(path)), console=False)
+    (old,) = messages._handlers
+    with burst():
+        log.warning("before")
+        messages.reopen()
+        old.handle(log.makeRecord(log.name, logging.WARNING, "", 0, "late", (), None))
+        log.warning("after")
+    assert in_log(path) == ["before", "late", "after"]
+    messages.close()
+
+
+def test_what_is_held_for_a_folder_that_has_come_back_is_not_lost_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "folder" / "log"
+    path.parent.mkdir()
+    messages = Messages(settings(str(path)), console=False)
+    path.unlink()
+    path.parent.rmdir()
+    log.warning("lost")
+    with burst():
+        log.warning("held")
+        path.parent.mkdir()
+        messages.close()
+    assert in_log(path) == ["held"]
+    assert capsys.readouterr().err.count("cannot write") == 1
+
+
 def test_a_message_that_does_not_fit_its_arguments_harms_nobody(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -120,6 +120,16 @@ def test_a_failure_is_told_as_ever(nft: Path, standby: Standby) -> None:
     assert told == [(f"'{command}' returned 256 (exit status 1)", ("it is bad",), 1)] * 2
 
 
+def test_what_cannot_be_written_is_told_as_ever(nft: Path, standby: Standby) -> None:
+    command, told = f"{nft} {MANY}", []
+    for text in ("\ud800", "good", "\ud800"):  # the last by one that stood by
+        try:
+            standby.run(command, {}, 60, feed=f"{text}\n")
+        except CommandError as error:
+            told.append(str(error))
+    assert len(told) == 2 and told[0] == told[1]
+
+
 def test_one_that_has_ended_is_not_fed(nft: Path, standby: Standby) -> None:
     standby.run(f"{nft} {MANY}", {}, 60, feed="one\n")
     _, second = started(nft, 2)

@@ -390,6 +390,18 @@ def test_events_that_came_while_the_clock_was_ahead_are_forgotten_with_those_beh
     assert left() == []
 
 
+def test_a_clock_that_was_far_ahead_does_not_keep_all_that_came_later(
+    stores: Make, file: str
+) -> None:
+    clock = FakeClock()
+    store = stores(file, clock, purgeage=DAY)
+    store.save(Batch(events=[event(time) for time in (NOW + 9999 * DAY, NOW, NOW + 1)]))
+    clock.advance(DAY + PURGE_INTERVAL)
+    store.save(Batch(events=[event(clock())]))
+    store.step()
+    assert [one.time for one in store.ask(lambda queries: queries.events(10))] == [clock()]
+
+
 # What is forgotten --------------------------------------------------------------------
 
 
@@ -487,6 +499,16 @@ def test_events_go_first_where_there_is_no_more_room(
     assert "more than 2000000 bytes: the oldest of what is over is dropped" in caplog.text
     store.close()
     assert os.stat(file).st_size <= 2_000_000
+
+
+def test_large_events_go_one_after_the_other(stores: Make, file: str) -> None:
+    store = stores(file, maxsize=2_000_000)
+    many = tuple(ID + number for number in range(5000))
+    for number in range(40):
+        store.save(Batch(events=[Event(NOW + number, "command", "a", None, {}, many)]))
+    store.step()
+    left = [one.time for one in store.ask(lambda queries: queries.events(100))]
+    assert 2 <= len(left) < 40 and left[-1] == NOW + 39
 
 
 def test_bans_in_force_and_marks_never_fall_victim(stores: Make, file: str) -> None:

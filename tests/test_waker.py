@@ -224,7 +224,7 @@ def test_where_watches_are_used_up_it_says_so_once_and_keeps_what_it_has(
     monkeypatch.setattr(waker_module, "is_local", lambda path: True)
     for name in "abc":
         append(tmp_path / name)
-    watches = Watches()
+    watches = Watches(mounts=QUIET)
     waker, other = Waker(watches), Waker(watches)
     waker.watch([str(tmp_path / name) for name in "abc"])
     other.watch([str(tmp_path / "a")])

@@ -128,7 +128,8 @@ class _Walk:
             end = self._take(data, at)
             if end is None:
                 # Of a line that is too long nothing matters but its end, which is to come.
-                return data[at : at + self._limit + 1]
+                is_line = data.find(b"\n", at) < 0
+                return data[at : at + self._limit + 1] if is_line else data[at:]
             at = end + 1
         self._skip = max(0, at - len(data))
         return data[at:]

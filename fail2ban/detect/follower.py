@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two attempts to read the journal: at first and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+#: Characters of a value by which it is remembered who wants such entries.
+LONGEST = 200
 #: Seconds for which journalctl must run until we believe that it works.
 STEADY = 5.0
 
@@ -292,9 +294,16 @@ def _takers(sources: Sequence[Reading]) -> Takers:
     wanted = [(source, source.wanted) for source in sources]
     fields = sorted({field for _, one in wanted for field in one.fields})
 
-    @functools.lru_cache(maxsize=1000)
     def decide(*values: str | tuple[str, ...]) -> Sequence[Reading]:
         entry = dict(zip(fields, values, strict=True))
         return [source for source, one in wanted if one.fits(entry)]
 
-    return lambda entry: decide(*[entry.get(field, ()) for field in fields])
+    remembered = functools.lru_cache(maxsize=1000)(decide)
+
+    def takers(entry: Entry) -> Sequence[Reading]:
+        values = [entry.get(field, ()) for field in fields]
+        # Not at what length anybody writes: memory is ours.
+        is_short = all(not one or isinstance(one, str) and len(one) <= LONGEST for one in values)
+        return remembered(*values) if is_short else decide(*values)
+
+    return takers

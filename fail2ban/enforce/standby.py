@@ -105,12 +105,13 @@ class Standby:
             CommandError: see there.
         """
         batch = None if arguments else _batch(command, feed)
-        waiting = self._take(command) if batch == command else None
-        if waiting is None or feed is None:
+        data = _encoded(feed) if batch == command else None
+        waiting = None if data is None else self._take(command)
+        if waiting is None:
             shell.run(command, variables, timeout, *arguments, feed=feed)
         else:
             log.debug("%s", command)
-            shell.attend(command, waiting.process, timeout, os.fsencode(feed), alone=True)
+            shell.attend(command, waiting.process, timeout, data, alone=True)
         if batch is not None:
             self._prepare(batch)
 
@@ -167,6 +168,14 @@ def _batch(command: str, feed: str | None) -> str | None:
     words = direct.plain_words(command)
     written = bulk.line(words) if words else None
     return None if written is None else written[0].command
+
+
+def _encoded(feed: str | None) -> bytes | None:
+    """Return what a process is fed; None: nothing, or what cannot be, as `shell.run` tells."""
+    try:
+        return None if feed is None else os.fsencode(feed)
+    except ValueError:
+        return None
 
 
 def _name(command: str) -> str:
