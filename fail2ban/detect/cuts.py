@@ -34,13 +34,20 @@ def common(formats: Iterable[tuple[str, int | str]]) -> Cut:
 @lru_cache(maxsize=1024)
 def cuts_of(regex: str, group: int | str) -> frozenset[Cut]:
     """Return what can be said of the cuts of a format; `Cut.ANYWHERE` always can."""
+    if parts := _parts(regex, group):
+        return frozenset(_cuts(*parts))
+    # Within something else it may be cut out anywhere, or not take part at all.
+    return frozenset({Cut.ANYWHERE})
+
+
+def _parts(regex: str, group: int | str) -> tuple[Any, Any, Any] | None:
+    """Return what stands before a group, in it and behind it; None: it is within another."""
     nodes = parsed(regex)
     number = nodes.state.groupdict.get(group, group)
     for index, (op, value) in enumerate(nodes):
         if op.name == "SUBPATTERN" and value[0] == number:
-            return frozenset(_cuts(nodes[:index], value[3], nodes[index + 1 :]))
-    # Within something else it may be cut out anywhere, or not take part at all.
-    return frozenset({Cut.ANYWHERE})
+            return nodes[:index], value[3], nodes[index + 1 :]
+    return None
 
 
 def _cuts(front: Any, date: Any, back: Any) -> Iterator[Cut]:
@@ -75,13 +82,10 @@ def keep_words(formats: Iterable[tuple[str, int | str]]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _keeps_words(regex: str, group: int | str) -> bool:
-    nodes = parsed(regex)
-    number = nodes.state.groupdict.get(group, group)
-    for index, (op, value) in enumerate(nodes):
-        if op.name == "SUBPATTERN" and value[0] == number:
-            front, date, back = nodes[:index], value[3], nodes[index + 1 :]
-            return _begins_apart(front, date) and _is_apart(back[:1])
-    return False
+    if not (parts := _parts(regex, group)):
+        return False
+    front, date, back = parts
+    return _begins_apart(front, date) and _is_apart(back[:1])
 
 
 def _begins_apart(front: Any, date: Any) -> bool:
